@@ -1,0 +1,1 @@
+"""The parts of the simulator: true parameters, visit schedules, scores, relapse onsets, population truth."""
