@@ -77,17 +77,17 @@ class Cohort:
     truth: object | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name, table, needed in (
-            ("visits_table", self.visits_table, _VISITS),
-            ("relapses_table", self.relapses_table, _RELAPSES),
-            ("patients_table", self.patients_table, _PATIENTS),
-        ):
-            if table is None and name == "relapses_table":
-                continue
+        tables = {
+            "visits_table": (self.visits_table, _VISITS),
+            "patients_table": (self.patients_table, _PATIENTS),
+        }
+        if self.relapses_table is not None:
+            tables["relapses_table"] = (self.relapses_table, _RELAPSES)
+        for name, (table, needed) in tables.items():
             lacking = [column for column in needed if column not in table]
             if lacking:
                 raise ValueError(
-                    f"{name} lacks {', '.join(lacking)}: make a cohort by read_cohort, which adds these columns."
+                    f"{name} lacks {', '.join(lacking)}: make cohorts by read_cohort, which adds them."
                 )
             object.__setattr__(self, name, table.copy())
 

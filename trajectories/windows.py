@@ -142,8 +142,8 @@ def relapse_windows(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2
     """
     if cohort.relapses_table is None:
         raise ValueError(
-            "This cohort has no relapse table, so relapses cannot be counted: give `relapses=` to read_cohort "
-            "(an empty table if relapses were recorded and nobody had one)."
+            "This cohort has no relapse table, so relapses cannot be counted: give `relapses=` to "
+            "read_cohort (an empty table if relapses were recorded and nobody had one)."
         )
     starts, ends, years = _window_days(edges)
     patients = cohort.patients
@@ -182,11 +182,9 @@ def _window_days(edges: Sequence[float | None]) -> tuple[IntArray, IntArray, lis
             "only the last may be None (the end of follow-up)."
         )
     never = np.iinfo(np.int64).max // 2
+    uppers = [*finite[1:], math.inf] if open_end else finite[1:]
     ends = np.append(days[1:], never) if open_end else days[1:]
-    years = (
-        list(zip(finite, [*finite[1:], math.inf], strict=True)) if open_end else list(zip(finite, finite[1:]))
-    )
-    return days[: len(ends)], ends, years
+    return days[: len(ends)], ends, list(zip(finite[: len(ends)], uppers, strict=True))
 
 
 def _relapses_in(
