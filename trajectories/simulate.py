@@ -29,9 +29,11 @@ __all__ = [
     "GaussianTruth",
     "OrdinalTruth",
     "RelapseTruth",
+    "SimulatedTables",
     "VisitSchedule",
     "simulate_cohort",
     "simulate_scores",
+    "simulate_tables",
 ]
 
 TYPICAL_DISABILITY = OrdinalTruth()
@@ -65,14 +67,21 @@ def simulate_cohort(
 
     Parameters
     ----------
-    patients : how many (in one arm, "all"); or how many by arm, the reference arm first; or a table, one row
-        a patient, with the column `arm` and covariates, which the effects of the truth may name.
-    seed : any whole number of at least 0; the same seed gives the same cohort.
-    disability : true parameters of the EDSS.
-    relapses : true relapse rates; None simulates no relapse table.
-    visits : the schedule, its irregularity and what is missed.
-    dropout : how patients leave; None keeps everybody to the last planned visit.
-    name : name of the cohort; it begins with "simulated".
+    patients
+        How many (in one arm, "all"); or how many by arm, the reference arm first; or a table, one row a
+        patient, with the column `arm` and covariates, which the effects of the truth may name.
+    seed
+        Any whole number of at least 0; the same seed gives the same cohort.
+    disability
+        True parameters of the EDSS.
+    relapses
+        True relapse rates; None simulates no relapse table.
+    visits
+        The schedule, its irregularity and what is missed.
+    dropout
+        How patients leave; None keeps everybody to the last planned visit.
+    name
+        Name of the cohort; it begins with "simulated".
 
     Returns
     -------
@@ -85,6 +94,8 @@ def simulate_cohort(
         If an arm of the parameters is not among the arms or an arm of a per-arm mapping is missing, a
         covariate is not in the table, an arm has no patient, or the name does not begin with "simulated".
 
+    Examples
+    --------
     >>> cohort = simulate_cohort(patients={"alemtuzumab": 60, "ocrelizumab": 60}, seed=1)
     >>> print(str(cohort).splitlines()[0])
     SIMULATED cohort 'simulated cohort': 120 patients, 720 visits, ...
@@ -95,6 +106,47 @@ def simulate_cohort(
     """
     if not name.startswith("simulated"):
         raise ValueError(f'the name of a simulated cohort begins with "simulated", got {name!r}')
+    tables = simulate_tables(
+        patients=patients,
+        seed=seed,
+        disability=disability,
+        relapses=relapses,
+        visits=visits,
+        dropout=dropout,
+    )
+    cohort = read_cohort(tables.visits, relapses=tables.relapses, patients=tables.patients, name=name)
+    return replace(cohort, simulated=True, truth=tables.truth, index_date=INDEX_DATE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedTables:
+    """The tables of a simulated cohort, in days since treatment start as `read_cohort` takes them."""
+
+    visits: pd.DataFrame
+    relapses: pd.DataFrame | None
+    patients: pd.DataFrame
+    truth: CohortTruth
+
+
+def simulate_tables(
+    *,
+    patients: int | Mapping[str, int] | pd.DataFrame = 200,
+    seed: int,
+    disability: OrdinalTruth = TYPICAL_DISABILITY,
+    relapses: RelapseTruth | None = TYPICAL_RELAPSES,
+    visits: VisitSchedule = TYPICAL_VISITS,
+    dropout: DropOut | None = None,
+) -> SimulatedTables:
+    """Simulate the tables of a cohort; arguments and errors as `simulate_cohort`, which reads them in.
+
+    For thousands of simulations, and to change the tables before they are read.
+
+    Examples
+    --------
+    >>> tables = simulate_tables(patients=20, seed=1)
+    >>> list(tables.visits), len(tables.patients)
+    (['patient', 'day', 'edss'], 20)
+    """
     people = _people(patients)
     _check_arms(people, disability, relapses, dropout)
     streams = _streams(seed)
@@ -105,13 +157,12 @@ def simulate_cohort(
     if dropout is not None:
         arms = people["arm"].astype(str).tolist()
         last_days = dropout.draw(arms, seen.days, seen.edss, span[1], streams["dropout"])
-    cohort = read_cohort(
-        seen.table(people, last_days),
+    return SimulatedTables(
+        visits=seen.table(people, last_days),
         relapses=_relapse_table(truth, span, last_days, streams),
         patients=people.assign(followup_start=span[0], followup_end=last_days),
-        name=name,
+        truth=truth,
     )
-    return replace(cohort, simulated=True, truth=truth, index_date=INDEX_DATE)
 
 
 def simulate_scores(cohort: Cohort, *, truth: GaussianTruth, seed: int) -> FloatArray:
@@ -122,15 +173,20 @@ def simulate_scores(cohort: Cohort, *, truth: GaussianTruth, seed: int) -> Float
 
     Parameters
     ----------
-    cohort : gives the patients, their arms and the times of their visits.
-    truth : true parameters.
-    seed : the same seed gives the same scores.
+    cohort
+        Gives the patients, their arms and the times of their visits.
+    truth
+        True parameters.
+    seed
+        The same seed gives the same scores.
 
     Returns
     -------
     array, shape (visits,)
         In the order of `cohort.visits`, EDSS points.
 
+    Examples
+    --------
     >>> cohort = simulate_cohort(patients=50, seed=1)
     >>> scores = simulate_scores(cohort, truth=GaussianTruth(intercept=3.0), seed=2)
     >>> len(scores) == len(cohort.visits)
@@ -189,7 +245,7 @@ def _check_arms(
 ) -> None:
     arms = set(people["arm"].cat.categories)
     given: dict[str, float | Mapping[str, float]] = {
-        "disability.arm": disability.arm,
+        "disability.arm_shift": disability.arm_shift,
         "disability.arm_slope": disability.arm_slope,
     }
     may_lack = set(given)

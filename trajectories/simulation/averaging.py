@@ -35,6 +35,8 @@ def average_cumulative(cutpoints: FloatArray, shift: FloatArray, sd: FloatArray,
     array, shape (n, K)
         By the trapezoid rule on 341 points for the logit, as Φ((c − shift) / √(1 + sd²)) for the probit.
 
+    Examples
+    --------
     >>> average_cumulative(np.array([0.0]), np.array([0.0]), np.array([3.0]), "logit")
     array([[0.5]])
     """
@@ -93,6 +95,8 @@ def cutpoints_from_probabilities(
     ValueError
         If the probabilities are negative or do not sum to one.
 
+    Examples
+    --------
     >>> cutpoints_from_probabilities([0.25, 0.5, 0.25], sd=0.0).round(4)
     array([-1.0986,  1.0986])
     """

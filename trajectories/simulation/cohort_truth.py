@@ -26,12 +26,18 @@ class CohortTruth:
 
     Parameters
     ----------
-    arms : names of the arms, the reference arm first.
-    disability, relapses : the true parameters; `relapses` is None for a cohort without a relapse table.
-    seed : the seed of the simulation.
-    table : one row a patient: `patient`, `arm`, `intercept` and `slope` (u0, u1), `log_rate` (b), `frailty`
-        (g), and the covariates that have an effect.
+    arms
+        Names of the arms, the reference arm first.
+    disability, relapses
+        The true parameters; `relapses` is None for a cohort without a relapse table.
+    seed
+        The seed of the simulation.
+    table
+        One row a patient: `patient`, `arm`, `intercept` and `slope` (u0, u1), `log_rate` (b), `frailty` (g),
+        and the covariates that have an effect.
 
+    Examples
+    --------
     >>> from trajectories.simulate import simulate_cohort
     >>> truth = simulate_cohort(patients={"ocrelizumab": 40, "fingolimod": 40}, seed=1).truth
     >>> round(float(truth.change("ocrelizumab", at=2.0)), 3)
@@ -57,9 +63,12 @@ class CohortTruth:
 
         Parameters
         ----------
-        arm : one of `arms`.
-        at : years since treatment start, one number or several.
-        rated : with the rater's error (`misrating`); otherwise the EDSS that an exact rater would write.
+        arm
+            One of `arms`.
+        at
+            Years since treatment start, one number or several.
+        rated
+            With the rater's error (`misrating`); otherwise the EDSS that an exact rater would write.
 
         Returns
         -------

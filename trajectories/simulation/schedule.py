@@ -21,18 +21,24 @@ class VisitSchedule:
 
     Parameters
     ----------
-    years : planned visits, in order, years since treatment start.
-    jitter_days : each visit falls on a day drawn uniformly within ± this many days of its plan; the visit at
-        year 0 is the day of treatment start and does not move.
-    missed : probability that a visit does not take place; the one at year 0 (or, without it, the first)
-        always does.
-    missing_edss : probability that a visit takes place and has no EDSS.
+    years
+        Planned visits, in order, years since treatment start.
+    jitter_days
+        Each visit falls on a day drawn uniformly within ± this many days of its plan; the visit at year 0 is
+        the day of treatment start and does not move.
+    missed
+        Probability that a visit does not take place; the one at year 0 (or, without it, the first) always
+        does.
+    missing_edss
+        Probability that a visit takes place and has no EDSS.
 
     Raises
     ------
     ValueError
         If the visits are not in order, the jitter could swap two of them, or a probability is out of range.
 
+    Examples
+    --------
     >>> VisitSchedule(years=(0, 0.5, 1), jitter_days=30).planned_days
     array([  0, 183, 365])
     """
@@ -95,10 +101,15 @@ class DropOut:
 
     Parameters
     ----------
-    rate : drop-outs a person-year at the reference EDSS, for all arms or by arm.
-    edss_effect : log hazard ratio per EDSS point.
-    reference : EDSS.
+    rate
+        Drop-outs a person-year at the reference EDSS, for all arms or by arm.
+    edss_effect
+        Log hazard ratio per EDSS point.
+    reference
+        EDSS.
 
+    Examples
+    --------
     >>> DropOut(rate=0.1, edss_effect=0.2, reference=4.0).hazard("all", np.array([4.0, 6.0])).round(4)
     array([0.1   , 0.1492])
     """

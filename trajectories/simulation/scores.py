@@ -34,7 +34,7 @@ def draw_edss(
     predictor does not change keeps the score.
     """
     latent = linear_predictor(truth, days / DAYS_PER_YEAR)
-    latent = latent + _fluctuation(truth.disability, days, fluctuation)
+    latent = latent + draw_fluctuation(truth.disability, days, fluctuation)
     below = _below(truth.disability, latent)
     codes = (score.random(days.shape)[..., None] > below).sum(axis=-1)
     return LEVELS[_misrated(codes, truth.disability.misrating, rater)]
@@ -58,8 +58,8 @@ def _below(disability: OrdinalTruth, latent: FloatArray) -> FloatArray:
     return disability.distribution(np.asarray(disability.cutpoints) - latent[..., None])
 
 
-def _fluctuation(disability: OrdinalTruth, days: IntArray, rng: np.random.Generator) -> FloatArray:
-    """Stationary Ornstein–Uhlenbeck process at the visits: (patients, visits)."""
+def draw_fluctuation(disability: OrdinalTruth, days: IntArray, rng: np.random.Generator) -> FloatArray:
+    """Draw a stationary Ornstein–Uhlenbeck process at the visits: (patients, visits)."""
     z = rng.standard_normal(days.shape)
     process = z.copy()
     kept = np.exp(-np.diff(days, axis=1) / disability.fluctuation_days)

@@ -24,39 +24,52 @@ class OrdinalTruth:
     """True parameters of the ordinal mixed model that draws the EDSS.
 
     P(EDSS_ij ≤ level k) = F(c_k − η_ij), F the logistic or normal distribution function,
-    η_ij = slope·t + arm_i + arm_slope_i·t + x_i'effects + t·x_i'slope_effects + u0_i + u1_i·t + f_ij,
+    η_ij = slope·t + arm_shift_i + arm_slope_i·t + x_i'effects + t·x_i'slope_effects + u0_i + u1_i·t + f_ij,
     (u0, u1) ~ N(0, Σ), t in years since treatment start. With `before` the line has a knot:
     before·t up to `knot`, and only from there slope and arm_slope.
 
     Parameters
     ----------
-    cutpoints : 19 numbers in order, latent scale; coinciding ones give a level probability 0.
-    slope : latent units a year, in the reference arm.
-    arm : latent shift by arm at every time; arms that are not named have 0.
-    arm_slope : difference in slope by arm, latent units a year; arms that are not named have 0.
-    patient_sd, slope_sd, correlation : SD of u0, SD of u1 (a year) and their correlation.
-    link : "logit" or "probit".
-    before : slope before the knot, the same in all arms; None draws one straight line through time 0.
-    knot : years after treatment start at which the slope changes, when `before` is given.
-    effects : latent shift per unit of a covariate, by its name; "sex[M]" is the indicator of a category.
-    slope_effects : the same for the slope, latent units a year per unit of the covariate.
-    fluctuation_sd, fluctuation_days : f, an Ornstein–Uhlenbeck process: SD and correlation time (correlation
-        exp(−days apart / fluctuation_days)); SD 0 is off.
-    misrating : probability that the rater writes a neighbouring level (either side alike, inwards at the
-        ends).
+    cutpoints
+        19 numbers in order, latent scale; coinciding ones give a level probability 0.
+    slope
+        Latent units a year, in the reference arm.
+    arm_shift
+        Latent shift by arm at every time; arms that are not named have 0.
+    arm_slope
+        Difference in slope by arm, latent units a year; arms that are not named have 0.
+    patient_sd, slope_sd, correlation
+        SD of u0, SD of u1 (a year) and their correlation.
+    link
+        "logit" or "probit".
+    before
+        Slope before the knot, the same in all arms; None draws one straight line through time 0.
+    knot
+        Years after treatment start at which the slope changes, when `before` is given.
+    effects
+        Latent shift per unit of a covariate, by its name; "sex[M]" is the indicator of a category.
+    slope_effects
+        The same for the slope, latent units a year per unit of the covariate.
+    fluctuation_sd, fluctuation_days
+        F, an Ornstein–Uhlenbeck process: SD and correlation time (correlation exp(−days apart /
+        fluctuation_days)); SD 0 is off.
+    misrating
+        Probability that the rater writes a neighbouring level (either side alike, inwards at the ends).
 
     Raises
     ------
     ValueError
         If a number is out of its range; the message says which.
 
+    Examples
+    --------
     >>> OrdinalTruth(slope=0.4, arm_slope={"ocrelizumab": -0.3}).slope_of("ocrelizumab").round(6)
     np.float64(0.1)
     """
 
     cutpoints: tuple[float, ...] = TYPICAL_CUTPOINTS
     slope: float = 0.4
-    arm: Mapping[str, float] = field(default_factory=dict)
+    arm_shift: Mapping[str, float] = field(default_factory=dict)
     arm_slope: Mapping[str, float] = field(default_factory=dict)
     patient_sd: float = 4.5
     slope_sd: float = 0.8
@@ -72,7 +85,7 @@ class OrdinalTruth:
 
     def __post_init__(self) -> None:
         cutpoints = np.asarray(self.cutpoints, dtype=np.float64)
-        if cutpoints.shape != (19,) or np.isnan(cutpoints).any() or (np.diff(cutpoints) < 0).any():
+        if cutpoints.shape != (19,) or np.isnan(cutpoints).any() or (cutpoints[1:] < cutpoints[:-1]).any():
             raise ValueError(f"cutpoints must be 19 numbers in order, got {self.cutpoints}")
         if self.link not in ("logit", "probit"):
             raise ValueError(f'link must be "logit" or "probit", got {self.link!r}')
@@ -92,7 +105,7 @@ class OrdinalTruth:
 
     def fixed(self, arm: str, years: FloatArray) -> FloatArray:
         """Fixed part of the latent predictor of an arm, without covariates, at each time (years)."""
-        slope, shift = self.slope_of(arm), self.arm.get(arm, 0.0)
+        slope, shift = self.slope_of(arm), self.arm_shift.get(arm, 0.0)
         if self.before is None:
             return shift + slope * years
         return shift + self.before * np.minimum(years, self.knot) + slope * np.maximum(years - self.knot, 0.0)
@@ -141,15 +154,24 @@ class RelapseTruth:
 
     Parameters
     ----------
-    before, after : relapses a year before and from treatment start, for all arms or by arm, where b = 0.
-    frailty : variance of the patient's gamma multiplier, the same before and after.
-    patient_sd : SD of the normal patient effect on the log rate.
-    dispersion : variance of the period's gamma multiplier, for all arms or by arm.
-    periods : years at which the period's multiplier is drawn anew; (0.0,) means before and after treatment
-        start, (0.0, 1.0) one more for the years from 1.
-    effects : shift of the log rate per unit of a covariate; "sex[M]" is the indicator of a category.
-    history : years before treatment start from which relapses are recorded.
+    before, after
+        Relapses a year before and from treatment start, for all arms or by arm, where b = 0.
+    frailty
+        Variance of the patient's gamma multiplier, the same before and after.
+    patient_sd
+        SD of the normal patient effect on the log rate.
+    dispersion
+        Variance of the period's gamma multiplier, for all arms or by arm.
+    periods
+        Years at which the period's multiplier is drawn anew; (0.0,) means before and after treatment start,
+        (0.0, 1.0) one more for the years from 1.
+    effects
+        Shift of the log rate per unit of a covariate; "sex[M]" is the indicator of a category.
+    history
+        Years before treatment start from which relapses are recorded.
 
+    Examples
+    --------
     >>> relapses = RelapseTruth(before=2.0, after={"ocrelizumab": 0.1, "interferon": 0.4})
     >>> relapses.rate("ocrelizumab", after=True)
     0.1
@@ -188,16 +210,18 @@ class RelapseTruth:
 class GaussianTruth:
     """True parameters of the Gaussian mixed model, whose score is not rounded to the levels of the EDSS.
 
-    score_ij = intercept + slope·t + arm_i + arm_slope_i·t + u0_i + u1_i·t + ε_ij, ε ~ N(0, residual_sd²),
-    all in EDSS points; the arguments are named as in `OrdinalTruth`.
+    score_ij = intercept + slope·t + arm_shift_i + arm_slope_i·t + u0_i + u1_i·t + ε_ij, ε ~ N(0,
+    residual_sd²), all in EDSS points; the arguments are named as in `OrdinalTruth`.
 
+    Examples
+    --------
     >>> float(GaussianTruth(intercept=3.0, slope=0.2).expected("all", np.array([2.0]))[0])
     3.4
     """
 
     intercept: float = 3.5
     slope: float = 0.15
-    arm: Mapping[str, float] = field(default_factory=dict)
+    arm_shift: Mapping[str, float] = field(default_factory=dict)
     arm_slope: Mapping[str, float] = field(default_factory=dict)
     patient_sd: float = 1.6
     slope_sd: float = 0.3
@@ -213,7 +237,7 @@ class GaussianTruth:
     def expected(self, arm: str, years: FloatArray) -> FloatArray:
         """Population mean of an arm at each time (years), in EDSS points."""
         slope = self.slope + self.arm_slope.get(arm, 0.0)
-        return self.intercept + self.arm.get(arm, 0.0) + slope * years
+        return self.intercept + self.arm_shift.get(arm, 0.0) + slope * years
 
 
 def not_negative(name: str, number: float) -> None:
