@@ -137,7 +137,7 @@ class Cohort:
         years = np.quantile(followup / DAYS_PER_YEAR, [0.5, 0, 1])
         facts = [
             "  Arms: " + ", ".join(f"{arm} ({n})" for arm, n in sizes.items()),
-            f"  Time 0: {self.index_date}",
+            f"  {self.index_date}",
             f"  Follow-up: median {years[0]:.1f} years (range {years[1]:.1f} to {years[2]:.1f})",
         ]
         if len(edss):

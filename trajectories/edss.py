@@ -240,8 +240,8 @@ def _complete(values: ArrayLike) -> FloatArray:
     edss = np.asarray(values, dtype=np.float64)
     if not np.isfinite(edss).all():
         raise ValueError(
-            f"{np.sum(~np.isfinite(edss))} EDSS values are missing or infinite: leave those patients out (and "
-            "count them), since they are neither worse nor not worse."
+            f"{np.sum(~np.isfinite(edss))} EDSS values are missing or infinite: leave those patients out "
+            "(and count them), since they are neither worse nor not worse."
         )
     return edss
 

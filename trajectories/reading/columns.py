@@ -70,11 +70,10 @@ def to_text(column: pd.Series) -> pd.Series:
 def _spell(value: object) -> str | None:
     if is_missing(value):
         return None
-    if isinstance(value, abstract.Real | decimal.Decimal) and not isinstance(value, bool | np.bool_):
-        number = float(value)
-        if not np.isfinite(number):
+    if isinstance(value, float | np.floating | decimal.Decimal):
+        if math.isinf(value):
             return None
-        return str(int(number)) if number.is_integer() and abs(number) < 2**53 else str(value)
+        value = int(value) if float(value).is_integer() else str(value)
     text = unicodedata.normalize("NFC", str(value)).strip()
     return text.split(".")[0] if _WHOLE.fullmatch(text) else text
 

@@ -67,7 +67,7 @@ def load(name: str, source: str | os.PathLike[str] | pd.DataFrame) -> Table:
 
 
 def _fail(name: str, path: Path, what: str, remedy: str) -> NoReturn:
-    raise CohortError(f"{name}: the file '{path}' {what}\n  What to do: {remedy}")
+    raise CohortError(f"{name}: the file '{path}' {what}\n  What to do: {remedy}") from None
 
 
 def _from_frame(name: str, frame: pd.DataFrame, source: str) -> Table:

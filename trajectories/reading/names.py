@@ -60,9 +60,9 @@ def _concerned(key: str, tables: Mapping[str, Table]) -> list[str]:
     if not concerned:
         like = nearest(ours, known)
         raise CohortError(
-            f"columns: '{key}' is not a standard name{f'; did you mean {like!r}' if like else ''}?\n"
-            f"  What to do: use one of {', '.join(known)} (or table and name, such as 'relapses.date'), and the "
-            "file's name as its value. Covariates keep their names."
+            f"columns: '{key}' is not a standard name{f'; the nearest is {like!r}' if like else ''}.\n"
+            f"  What to do: use one of {', '.join(known)} (or table and name, such as 'relapses.date'), and "
+            "the file's name as its value. Covariates keep their names."
         )
     return [name for name in concerned if name in tables]
 
@@ -105,8 +105,8 @@ def require(tables: Mapping[str, Table]) -> None:
         if table.name != "patients" and "arm" in table.frame:
             what = "the arm belongs to a patient, not to a row of this table."
             remedy = (
-                "move it to patients (patients=visits[['patient', 'arm']].drop_duplicates()); if it changes over "
-                "time, call it something else."
+                "move it to patients (patients=visits[['patient', 'arm']].drop_duplicates()); if it changes "
+                "over time, call it something else."
             )
             problems.append(table.problem("arm", what, remedy))
     raise_problems(problems)
@@ -153,9 +153,9 @@ def time_column(tables: Mapping[str, Table]) -> str:
     common = [time for time in TIMES if all(time in times for times in found.values())]
     if not common:
         raise CohortError(
-            f"visits has '{found['visits'][0]}' and relapses has '{found['relapses'][0]}': two kinds of time.\n"
-            "  What to do: give dates in both tables (with `start` in patients), or `day` in both, or `years` in "
-            "both, counted from the index date."
+            f"visits has '{found['visits'][0]}' and relapses has '{found['relapses'][0]}': two kinds of "
+            "time.\n  What to do: give dates in both tables (with `start` in patients), or `day` in both, or "
+            "`years` in both, counted from the index date."
         )
     return common[0]
 
@@ -167,7 +167,7 @@ def _no_time(table: Table) -> str:
     what = f"there is no column 'date', 'day' or 'years'{hint}. The columns are {_listed(existing)}."
     example = like or "the name in the file"
     remedy = (
-        f"say which column holds the time: columns={{'{table.name}.date': '{example}'}}, or `.day` or `.years` "
-        "since the index date."
+        f"say which column holds the time: columns={{'{table.name}.date': '{example}'}}, or `.day` or "
+        "`.years` since the index date."
     )
     return table.problem(None, what, remedy)

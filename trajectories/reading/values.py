@@ -87,13 +87,15 @@ def _truth(column: pd.Series) -> pd.Series:
 
 def _set_types(frame: pd.DataFrame, checked: dict[str, pd.Series]) -> None:
     for column, values in checked.items():
+        if column == "time":
+            continue
         if column == "arm":
             frame["arm"] = _arms(frame["arm"], values)
         elif column == "scheduled":
             frame["scheduled"] = values == 1
         elif column == "patient":
             frame["patient"] = values.astype("str")
-        elif column != "time":
+        elif column == "edss" or not pd.api.types.is_numeric_dtype(frame[column].dtype):
             frame[column] = values
 
 
@@ -130,10 +132,10 @@ def _read_dates(parsed: Parsed, column: str) -> None:
     reports = [
         (
             numbers,
-            "value{s} {is} a number, not a date." if numbers.sum() == 1 else "values are numbers, not dates.",
-            "write dates as YYYY-MM-DD. In Excel, format the cells as dates; if the numbers count days or years "
-            "from treatment start, do so in every table, and call the column of visits and relapses 'day' or "
-            "'years'.",
+            "value{s} {is} written as a number, not as a date.",
+            "write dates as YYYY-MM-DD. In Excel, format the cells as dates; if the numbers count days or "
+            "years from treatment start, do so in every table, and call the column of visits and relapses "
+            "'day' or 'years'.",
         ),
         (
             dates.unreadable & ~numbers,
@@ -142,14 +144,14 @@ def _read_dates(parsed: Parsed, column: str) -> None:
         ),
         (
             dates.ambiguous,
-            "date{s} could be day/month/year as well as month/day/year, and no other row of the column decides.",
+            "date{s} could be day/month/year as well as month/day/year, and nothing in the column decides.",
             "write dates as YYYY-MM-DD, or read them yourself by pd.to_datetime(…, format='%d/%m/%Y').",
         ),
         (
             dates.mixed,
             "date{s} {is} written in another form than the rest of the column.",
-            "write all dates as YYYY-MM-DD. (Spreadsheets turn some dates of a column into others when day and "
-            "month are in the wrong order: compare with the source.)",
+            "write all dates as YYYY-MM-DD. (Spreadsheets turn some dates of a column into others when day "
+            "and month are in the wrong order: compare with the source.)",
         ),
     ]
     found = [table.problem(column, what, remedy, bad, shown) for bad, what, remedy in reports if bad.any()]
@@ -174,8 +176,8 @@ def _read_counts(parsed: Parsed, column: str, time: str) -> None:
         (
             unreadable,
             f"value{{s}} {{is}} not readable as a number of {unit}.",
-            f"write numbers with a decimal point. As visits counts time in '{time}', this column must do so, too; "
-            "or give dates in every table.",
+            f"write numbers with a decimal point. As visits counts time in '{time}', this column must do so, "
+            "too; or give dates in every table; or call the column something else.",
         ),
         (np.isinf(values), "value{s} {is} infinite.", "correct the value{s}."),
         (

@@ -1,0 +1,215 @@
+"""Visits and relapses on one time axis: whose they are, and how many days from the index date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trajectories.cohort import DAYS_PER_YEAR
+from trajectories.reading.values import Parsed, Times
+from trajectories.tables import raise_problems
+
+__all__ = ["LONGEST_YEARS", "Axis", "Events", "days_from", "place_events"]
+
+type FloatArray = NDArray[np.float64]
+type IntArray = NDArray[np.int64]
+
+LONGEST_YEARS = 120
+"""No event of a patient is further from the index date than this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """The time axis of a cohort.
+
+    Parameters
+    ----------
+    time
+        How the files count time: "date", "day" or "years".
+    zero
+        Time 0 of each patient, counted like that.
+    index_date
+        One sentence: what time 0 is.
+    notes
+        Decisions, one sentence each.
+    """
+
+    time: str
+    zero: Times
+    index_date: str
+    notes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """Visits or relapses on the time axis, in the order of the file.
+
+    Parameters
+    ----------
+    parsed
+        The table.
+    owner
+        Position of the patient of each row in the patients table.
+    day, years
+        Time from the index date.
+    time
+        Name of the column that the time was read from.
+    """
+
+    parsed: Parsed
+    owner: IntArray
+    day: IntArray
+    years: FloatArray
+    time: str
+
+    @property
+    def noun(self) -> str:
+        """What one row is."""
+        return self.parsed.table.name.removesuffix("s")
+
+    def problem(
+        self, what: str, remedy: str, bad: NDArray[np.bool_], values: Sequence[object] | None = None
+    ) -> str:
+        """Write what is wrong with the times of some rows."""
+        return self.parsed.table.problem(self.time, what, remedy, bad, values)
+
+    def first_and_last(self, n_patients: int) -> tuple[FloatArray, FloatArray]:
+        """Find the first and last day of each patient, NaN for those without a row."""
+        first, last = np.full(n_patients, np.inf), np.full(n_patients, -np.inf)
+        np.minimum.at(first, self.owner, self.day)
+        np.maximum.at(last, self.owner, self.day)
+        return np.where(np.isfinite(first), first, np.nan), np.where(np.isfinite(last), last, np.nan)
+
+
+def place_events(tables: list[Parsed], patients: Parsed, time: str) -> tuple[list[Events], Axis]:
+    """Put the rows of visits and relapses on the time axis.
+
+    Parameters
+    ----------
+    tables
+        Visits, and relapses if there are any.
+    patients
+        The patients they belong to.
+    time
+        How time is counted: "date", "day" or "years".
+
+    Raises
+    ------
+    CohortError
+        If a row belongs to no patient, a patient has no time 0, or a time is absurd.
+    """
+    owners = [_owners(table, patients) for table in tables]
+    raise_problems([p for table, owner in zip(tables, owners, strict=True) for p in _unknown(table, owner)])
+    axis = _axis(tables, owners, patients, time)
+    events = [_events(table, owner, axis) for table, owner in zip(tables, owners, strict=True)]
+    raise_problems([problem for event in events for problem in _implausible(event)])
+    return events, axis
+
+
+def _owners(events: Parsed, patients: Parsed) -> IntArray:
+    position = pd.Index(patients.frame["patient"]).get_indexer(pd.Index(events.frame["patient"]))
+    return np.asarray(position, dtype=np.int64)
+
+
+def _unknown(events: Parsed, owner: IntArray) -> list[str]:
+    bad = owner < 0
+    if not bad.any():
+        return []
+    what = "row{s} {is} of a patient who is not in the patients table."
+    remedy = (
+        "add the patient to patients, or correct the identifier (capitals and leading zeros count). If there "
+        "is no patients table, every patient needs a visit."
+    )
+    return [events.table.problem("patient", what, remedy, bad, events.frame["patient"].tolist())]
+
+
+def _axis(tables: list[Parsed], owners: list[IntArray], patients: Parsed, time: str) -> Axis:
+    """Find each patient's time 0, in the unit of the file."""
+    start = patients.times.get("start")
+    notes: list[str] = []
+    if start is not None and pd.isna(start).all():
+        notes = ["The column 'start' of patients is empty and was not used."]
+    elif start is not None:
+        _check_start(start, patients)
+        sentence = "Time 0 is treatment start (column 'start' of patients)."
+        return Axis(time=time, zero=start, index_date=sentence, notes=notes)
+    n = len(patients.frame)
+    if time != "date":
+        sentence = f"Time 0 is the zero of '{time}': times were taken as counted from the index date already."
+        return Axis(time=time, zero=np.zeros(n), index_date=sentence, notes=notes)
+    first = np.full(n, np.datetime64("NaT", "D"))
+    np.fmin.at(first, owners[0], tables[0].times["date"])
+    _check_first_visit(first, owners, patients)
+    sentence = "Time 0 is each patient's first visit, as no treatment start was given."
+    return Axis(time=time, zero=first, index_date=sentence, notes=notes)
+
+
+def _check_start(start: Times, patients: Parsed) -> None:
+    missing = pd.isna(start)
+    if missing.any():
+        what = "patient{s} {has} no start, though others have one."
+        remedy = "fill in the start of treatment, or leave the patient{s} out of all tables."
+        raise_problems([patients.table.problem("start", what, remedy, missing)])
+
+
+def _check_first_visit(first: Times, owners: list[IntArray], patients: Parsed) -> None:
+    """Refuse patients without a visit or a start who have something to be placed in time."""
+    dated = np.zeros(len(first), dtype=bool)
+    for owner in owners:
+        dated[owner] = True
+    for column in ("followup_start", "followup_end"):
+        if column in patients.times:
+            dated |= ~pd.isna(patients.times[column])
+    bad = pd.isna(first) & dated
+    if bad.any():
+        what = "patient{s} {has} neither a start nor a visit, so there is no time 0 for the other dates."
+        remedy = "give the start of treatment of every patient in the column 'start' of patients."
+        raise_problems([patients.table.problem("start", what, remedy, bad)])
+
+
+def days_from(times: Times, zero: Times, time: str) -> FloatArray:
+    """Count days from time 0, NaN where missing."""
+    if time == "date":
+        elapsed = (times.astype("datetime64[D]") - zero.astype("datetime64[D]")) / np.timedelta64(1, "D")
+        return np.asarray(elapsed, dtype=np.float64)
+    passed = times.astype(np.float64) - zero.astype(np.float64)
+    return np.rint(passed * DAYS_PER_YEAR) if time == "years" else passed
+
+
+def _events(parsed: Parsed, owner: IntArray, axis: Axis) -> Events:
+    time, zero = axis.time, axis.zero[owner]
+    day = days_from(parsed.times[time], zero, time)
+    if "day" in parsed.times and "years" in parsed.times:
+        _check_both(parsed)
+    if "years" in parsed.times:
+        unit = 1.0 if time == "years" else DAYS_PER_YEAR
+        years = parsed.times["years"].astype(np.float64) - zero.astype(np.float64) / unit
+    else:
+        years = day / DAYS_PER_YEAR
+    # 120 years is refused later on; until then an absurd time only has to fit into an integer.
+    whole = np.clip(day, -1e15, 1e15).astype(np.int64)
+    return Events(parsed=parsed, owner=owner, day=whole, years=years, time=time)
+
+
+def _check_both(parsed: Parsed) -> None:
+    days, years = parsed.times["day"].astype(np.float64), parsed.times["years"].astype(np.float64)
+    bad = np.abs(days - years * DAYS_PER_YEAR) > 0.5 + 1e-6
+    if bad.any():
+        what = "row{s} {has} a 'day' that differs from 365.25 × 'years'."
+        raise_problems([parsed.table.problem("day", what, "keep one of the two columns.", bad)])
+
+
+def _implausible(events: Events) -> list[str]:
+    bad = np.abs(events.years) > LONGEST_YEARS
+    if not bad.any():
+        return []
+    what = f"row{{s}} {{is}} more than {LONGEST_YEARS} years from the index date."
+    remedy = (
+        "correct the date, or the start in patients; a column 'years' that counts days should be called "
+        "'day', and calendar years need a 'start' in patients."
+    )
+    return [events.problem(what, remedy, bad, [f"{y:.0f} years" for y in events.years])]
