@@ -171,12 +171,9 @@ def relapse_windows(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2
 def _window_days(edges: Sequence[float | None]) -> tuple[IntArray, IntArray, list[tuple[float, float]]]:
     open_end = len(edges) > 0 and edges[-1] is None
     finite = [float(e) for e in (edges[:-1] if open_end else edges) if e is not None]
-    days = _day_of(np.array(finite))
-    if (
-        len(finite) + open_end < max(len(edges), 2)
-        or not np.isfinite(finite).all()
-        or (np.diff(days) <= 0).any()
-    ):
+    numbers = len(finite) + open_end == len(edges) >= 2 and bool(np.isfinite(finite).all())
+    days = _day_of(np.array(finite)) if numbers else np.zeros(2, dtype=np.int64)
+    if (np.diff(days) <= 0).any():
         raise ValueError(
             f"edges must be at least two ascending times in years, such as (-1, 0, 1, 2), not {edges!r}; "
             "only the last may be None (the end of follow-up)."

@@ -73,8 +73,9 @@ def read_cohort(
     -----
     Dates are calendar dates: clock times and time zones are set aside. Without `start` time 0 is the
     patient's first visit (dates), or the zero of `day` or `years`. Without `followup_start` or
-    `followup_end` a patient was followed from the first to the last visit. An onset less than 30 days after the previous onset
-    that was kept belongs to that relapse: onsets on days 0, 20 and 40 are two relapses, on days 0 and 40.
+    `followup_end` a patient was followed from the first to the last visit. An onset less than 30 days after
+    the previous onset that was kept belongs to that relapse: onsets on days 0, 20 and 40 are two relapses, on
+    days 0 and 40.
 
     Examples
     --------
