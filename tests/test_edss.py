@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trajectories import edss
@@ -99,6 +99,7 @@ def test_between_levels_the_threshold_of_the_nearest_counts_and_the_lower_on_a_t
     assert TRIAL.worse([-0.2, 10.4], [1.4, 11.0]).all()  # beyond the ends: 0 and 10
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(LEVELS.tolist()), min_size=1, max_size=8),
     st.floats(0, 10),

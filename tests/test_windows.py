@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trajectories.reading import read_cohort
@@ -133,6 +133,7 @@ class TestRelapseWindows:
         with pytest.raises(ValueError, match="at least two ascending times"):
             relapse_windows(one_patient([0], relapses=[]), edges)
 
+    @settings(deadline=None)
     @given(
         first=st.integers(-900, 0),
         length=st.integers(0, 1500),

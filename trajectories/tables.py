@@ -36,7 +36,7 @@ class CohortError(ValueError):
     Traceback (most recent call last):
     trajectories.tables.CohortError: visits (DataFrame, rows by index label), column 'edss': 1 value is not on the EDSS scale.
       index 1: 0.5
-      What to do: EDSS is 0, 1.0, 1.5, … 10.0 (there is no 0.5), written with a decimal point: correct the value, or leave it empty if it is missing.
+      What to do: EDSS is 0, 1.0, 1.5, … 10.0 (there is no 0.5), written with a decimal point: correct the value, or leave it empty if missing.
     """  # noqa: E501
 
 
@@ -77,7 +77,8 @@ class Table:
         what: str,
         remedy: str,
         bad: NDArray[np.bool_] | None = None,
-        values: Sequence[object] | None = None,
+        values: pd.Series | None = None,
+        beside: Sequence[str] | None = None,
     ) -> str:
         """Write what is wrong with a column: the rows where `bad`, at most ten, and the remedy.
 
@@ -92,7 +93,9 @@ class Table:
         bad
             Which rows.
         values
-            What to show beside each row, one a row of the table; by default nothing.
+            The values to show beside each row as they are in the table.
+        beside
+            What else to say beside each row, one a row of the table.
 
         Returns
         -------
@@ -104,7 +107,8 @@ class Table:
         positions = np.flatnonzero(bad)
         lines = [f"{where}: {len(positions)} {_plural(what, len(positions))}"]
         for i in positions[:_SHOWN]:
-            lines.append(f"  {self.row(i)}" + ("" if values is None else f": {_shown(values[i])}"))
+            shown = [] if values is None else [_shown(values.iloc[i])]
+            lines.append(": ".join([f"  {self.row(i)}", *shown, *([] if beside is None else [beside[i]])]))
         if len(positions) > _SHOWN:
             lines.append(f"  … and {len(positions) - _SHOWN} more")
         return "\n".join([*lines, f"  What to do: {_plural(remedy, len(positions))}"])
@@ -157,7 +161,7 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ("edss", "on the scale"): (
         "value{s} {is} not on the EDSS scale.",
         "EDSS is 0, 1.0, 1.5, … 10.0 (there is no 0.5), written with a decimal point: correct the value{s}, "
-        "or leave {it} empty if {it} {is} missing.",
+        "or leave {it} empty if missing.",
     ),
     ("age", "possible"): (
         "value{s} {is} no age in years.",
@@ -204,7 +208,7 @@ def schema_problems(table: Table, parsed: pd.DataFrame, time: str | None = None)
         name = (time or "time") if column == "time" else column
         bad = np.zeros(len(parsed), dtype=bool)
         bad[rows["index"].to_numpy(dtype=np.int64)] = True
-        values = None if check == "not_nullable" else table.frame[name].tolist()
+        values = None if check == "not_nullable" else table.frame[name]
         problems.append(table.problem(name, what, remedy, bad, values))
     return problems
 

@@ -72,10 +72,10 @@ class Events:
         return self.parsed.table.name.removesuffix("s")
 
     def problem(
-        self, what: str, remedy: str, bad: NDArray[np.bool_], values: Sequence[object] | None = None
+        self, what: str, remedy: str, bad: NDArray[np.bool_], beside: Sequence[str] | None = None
     ) -> str:
         """Write what is wrong with the times of some rows."""
-        return self.parsed.table.problem(self.time, what, remedy, bad, values)
+        return self.parsed.table.problem(self.time, what, remedy, bad, beside=beside)
 
     def first_and_last(self, n_patients: int) -> tuple[FloatArray, FloatArray]:
         """Find the first and last day of each patient, NaN for those without a row."""
@@ -124,7 +124,7 @@ def _unknown(events: Parsed, owner: IntArray) -> list[str]:
         "add the patient to patients, or correct the identifier (capitals and leading zeros count). If there "
         "is no patients table, every patient needs a visit."
     )
-    return [events.table.problem("patient", what, remedy, bad, events.frame["patient"].tolist())]
+    return [events.table.problem("patient", what, remedy, bad, events.frame["patient"])]
 
 
 def _axis(tables: list[Parsed], owners: list[IntArray], patients: Parsed, time: str) -> Axis:

@@ -115,11 +115,11 @@ def _expect(name: str, path: Path, signature: bytes, kind: str) -> None:
     _fail(name, path, f"is not {kind}, as its name says, but looks like {found}.", remedy)
 
 
-def _looks_like(start: bytes) -> tuple[str, str | None]:
+def _looks_like(content: bytes) -> tuple[str, str | None]:
     for signature, (kind, ending) in _SIGNATURES.items():
-        if start.startswith(signature):
+        if content.startswith(signature):
             return kind, ending
-    return ("binary data", None) if b"\0" in start else ("text", ".csv")
+    return ("binary data", None) if b"\0" in content else ("text", ".csv")
 
 
 def _read_excel(name: str, path: Path) -> Table:
@@ -128,12 +128,10 @@ def _read_excel(name: str, path: Path) -> Table:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of styles and drop-down lists that it leaves out
             with pd.ExcelFile(path, engine="openpyxl") as workbook:
-                cells = {sheet.title: _cells(sheet) for sheet in workbook.book.worksheets}
+                read = {sheet.title: _cells(sheet) for sheet in workbook.book.worksheets}
     except Exception:  # openpyxl lets through whatever its XML and zip readers raise
         _fail(name, path, "cannot be read as an Excel workbook: it is damaged.", "save it again as .xlsx.")
-    sheets = {
-        title: rows for title, rows in cells.items() if any(any(c is not None for c in row) for row in rows)
-    }
+    sheets = {title: _padded(rows) for title, rows in read.items() if any(map(_any_content, rows))}
     if not sheets:
         _fail(name, path, "is an empty workbook.", "export the table again, with a header row.")
     chosen = (
@@ -150,17 +148,21 @@ def _read_excel(name: str, path: Path) -> Table:
 
 
 def _cells(sheet: Any) -> list[tuple[Any, ...]]:
-    """Read a sheet; the size that a file claims for it may be wrong, and rows may end early."""
+    """Read a sheet; the size that a file claims for it may be wrong."""
     sheet.reset_dimensions()
-    rows = list(sheet.iter_rows(values_only=True))
+    return [tuple(row) for row in sheet.iter_rows(values_only=True)]
+
+
+def _padded(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Lengthen rows that end early, as a sheet leaves out empty cells at the end."""
     width = max((len(row) for row in rows), default=0)
     return [row + (None,) * (width - len(row)) for row in rows]
 
 
 def _read_csv(name: str, path: Path) -> Table:
     content = path.read_bytes()
-    found, ending = _looks_like(content[:512])
-    if found != "text" or b"\0" in content:
+    found, ending = _looks_like(content)
+    if found != "text":
         remedy = (
             f"rename it to end in {ending}." if ending else "save the table as CSV (UTF-8, comma-separated)."
         )

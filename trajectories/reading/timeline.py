@@ -71,10 +71,12 @@ def place(visits: Parsed, relapses: Parsed | None, patients: Parsed, time: str) 
     birth = _birth_day(patients, axis)
     first, last = events[0].first_and_last(len(birth))
     start, end = _follow(given, first, last)
+    # A first visit after the end is a visit too many, and nobody's follow-up can end that never began.
+    own_start = ~np.isnan(given[0]) & ~(np.isnan(first) & np.isnan(given[1]))
     problems = [
         *_repeated_visits(events[0]),
         *_absurd(patients, given),
-        *_ends_too_early(patients, start, end, np.isnan(first) & (np.isnan(given[0]) | np.isnan(given[1]))),
+        *_ends_too_early(patients, start, end, own_start),
         *_treated_before_birth(patients, birth),
     ]
     for event in events:
@@ -143,10 +145,8 @@ def _before_birth(events: Events, birth: FloatArray) -> list[str]:
     return [events.problem(events.noun + "{s} {is} before the birth of the patient.", remedy, bad)]
 
 
-def _ends_too_early(
-    patients: Parsed, start: FloatArray, end: FloatArray, never_observed: BoolArray
-) -> list[str]:
-    bad = (end < start) & ~never_observed
+def _ends_too_early(patients: Parsed, start: FloatArray, end: FloatArray, checked: BoolArray) -> list[str]:
+    bad = (end < start) & checked
     if not bad.any():
         return []
     beside = [f"from day {s:.0f} to day {e:.0f}" for s, e in zip(start, end, strict=True)]
@@ -155,7 +155,7 @@ def _ends_too_early(
         "correct followup_start and followup_end in patients; where one of them is empty the first or last "
         "visit was used."
     )
-    return [patients.table.problem("followup_end", what, remedy, bad, beside)]
+    return [patients.table.problem("followup_end", what, remedy, bad, beside=beside)]
 
 
 def _absurd(patients: Parsed, given: list[FloatArray]) -> list[str]:

@@ -127,7 +127,6 @@ def _read_times(parsed: Parsed, column: str, time: str) -> None:
 def _read_dates(parsed: Parsed, column: str) -> None:
     table = parsed.table
     dates = to_dates(table.frame[column])
-    shown = table.frame[column].tolist()
     numbers = ~to_numbers(table.frame[column])[1] & dates.unreadable
     reports = [
         (
@@ -154,7 +153,11 @@ def _read_dates(parsed: Parsed, column: str) -> None:
             "and month are in the wrong order: compare with the source.)",
         ),
     ]
-    found = [table.problem(column, what, remedy, bad, shown) for bad, what, remedy in reports if bad.any()]
+    found = [
+        table.problem(column, what, remedy, bad, table.frame[column])
+        for bad, what, remedy in reports
+        if bad.any()
+    ]
     parsed.problems.extend(found)
     if found:
         return
@@ -167,7 +170,6 @@ def _read_dates(parsed: Parsed, column: str) -> None:
 def _read_counts(parsed: Parsed, column: str, time: str) -> None:
     table = parsed.table
     values, unreadable = to_numbers(table.frame[column])
-    shown = table.frame[column].tolist()
     unit = "years" if column == "years" or (time == "years" and column != "day") else "days"
     fractions = (
         np.isfinite(values) & (values != np.rint(values)) if unit == "days" else np.zeros(len(values), bool)
@@ -186,7 +188,11 @@ def _read_counts(parsed: Parsed, column: str, time: str) -> None:
             "round to whole days, or give the time as 'years' if it is in years.",
         ),
     ]
-    found = [table.problem(column, what, remedy, bad, shown) for bad, what, remedy in reports if bad.any()]
+    found = [
+        table.problem(column, what, remedy, bad, table.frame[column])
+        for bad, what, remedy in reports
+        if bad.any()
+    ]
     parsed.problems.extend(found)
     if not found:
         parsed.times[column] = values
