@@ -14,6 +14,17 @@ from math import nan, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "ChangeTest",
+    "FloatArray",
+    "check_margin",
+    "equivalence",
+    "finite_differences",
+    "holm",
+    "paired_t",
+    "sign_test",
+]
+
 FloatArray = NDArray[np.float64]
 
 
@@ -46,9 +57,22 @@ class ChangeTest:
 def finite_differences(differences: ArrayLike) -> FloatArray:
     """Return the differences as a flat float array and refuse NaN, infinity and other shapes.
 
-    Parameters: `differences`, shape (pairs,), later minus baseline. Returns the same numbers as float64.
-    Raises ValueError with the number of values that are not finite.
+    Parameters
+    ----------
+    differences
+        Shape (pairs,), later minus baseline.
 
+    Returns
+    -------
+    The same numbers as float64.
+
+    Raises
+    ------
+    ValueError
+        With the number of values that are not finite.
+
+    Examples
+    --------
     >>> finite_differences([1, 0, -0.5])
     array([ 1. ,  0. , -0.5])
     """
@@ -73,11 +97,24 @@ def sign_test(differences: ArrayLike, *, confidence: float = 0.95) -> ChangeTest
     likely: p = min(1, 2 P(W ≤ min(w, b))). The estimate is w / (w + b) with the Clopper-Pearson interval.
     Patients without a change carry no sign and are counted in `method`.
 
-    Parameters: `differences`, shape (pairs,); `confidence`, level of the interval.
-    Returns a `ChangeTest`; `statistic` is w. NaN with a reason when nobody changed.
-    Source: Dixon and Mood 1946 (doi:10.1080/01621459.1946.10501898); Clopper and Pearson 1934
+    Parameters
+    ----------
+    differences
+        Shape (pairs,).
+    confidence
+        Level of the interval.
+
+    Returns
+    -------
+    A `ChangeTest`; `statistic` is w. NaN with a reason when nobody changed.
+
+    References
+    ----------
+    Dixon and Mood 1946 (doi:10.1080/01621459.1946.10501898); Clopper and Pearson 1934
     (doi:10.1093/biomet/26.4.404).
 
+    Examples
+    --------
     >>> sign_test([0.5, 1.0, 0.0, -0.5]).p_value
     1.0
     """
@@ -111,10 +148,23 @@ def paired_t(differences: ArrayLike, *, confidence: float = 0.95) -> ChangeTest:
 
     t = mean / (SD / √n) on n − 1 degrees of freedom; the interval is mean ± t-quantile × SD / √n.
 
-    Parameters: `differences`, shape (pairs,); `confidence`, level of the interval.
-    Returns a `ChangeTest`. With fewer than two pairs, or differences that are all equal, NaN with a reason.
-    Source: Student 1908 (doi:10.1093/biomet/6.1.1).
+    Parameters
+    ----------
+    differences
+        Shape (pairs,).
+    confidence
+        Level of the interval.
 
+    Returns
+    -------
+    A `ChangeTest`. With fewer than two pairs, or differences that are all equal, NaN with a reason.
+
+    References
+    ----------
+    Student 1908 (doi:10.1093/biomet/6.1.1).
+
+    Examples
+    --------
     >>> round(paired_t([0.5, 1.0, 0.0, -0.5]).estimate, 2)
     0.25
     """
@@ -147,12 +197,31 @@ def equivalence(differences: ArrayLike, *, margin: float | None, level: float = 
     p = max{P(T > (mean + m) / SE), P(T < (mean − m) / SE)} on n − 1 degrees of freedom. It is below `level`
     exactly when the 1 − 2 `level` interval of the mean change lies inside (−m, m).
 
-    Parameters: `differences`, shape (pairs,); `margin`, in the unit of the differences, or None when the user
-    stated none (the interval is then still given, the p-value is NaN with that reason); `level`, one-sided.
-    Returns a `ChangeTest`; `statistic` is the t of the weaker side. Raises ValueError for a margin that is
-    not a positive number.
-    Source: Schuirmann 1987 (doi:10.1007/BF01068419).
+    Parameters
+    ----------
+    differences
+        Shape (pairs,).
+    margin
+        In the unit of the differences, or None when the user stated none (the interval is then still given,
+        the p-value is NaN with that reason).
+    level
+        One-sided.
 
+    Returns
+    -------
+    A `ChangeTest`; `statistic` is the t of the weaker side.
+
+    Raises
+    ------
+    ValueError
+        For a margin that is not a positive number.
+
+    References
+    ----------
+    Schuirmann 1987 (doi:10.1007/BF01068419).
+
+    Examples
+    --------
     >>> equivalence([0.5, 0.0, 0.0, -0.5, 0.0, 0.0], margin=0.5).p_value < 0.05
     True
     """
@@ -193,11 +262,22 @@ def holm(p_values: Sequence[float] | FloatArray) -> FloatArray:
     In increasing order, p̃_(i) = max_{j ≤ i} min(1, (m − j + 1) p_(j)), where m counts the p-values that
     exist.
 
-    Parameters: `p_values`, shape (tests,); NaN (a test without an answer) stays NaN and does not count in m.
-    Returns adjusted p-values, shape (tests,): a test is significant over the whole family at level α when its
-    adjusted p-value is at most α.
-    Source: Holm 1979, Scandinavian Journal of Statistics 6:65-70 (https://www.jstor.org/stable/4615733).
+    Parameters
+    ----------
+    p_values
+        Shape (tests,); NaN (a test without an answer) stays NaN and does not count in m.
 
+    Returns
+    -------
+    Adjusted p-values, shape (tests,): a test is significant over the whole family at level α when its
+    adjusted p-value is at most α.
+
+    References
+    ----------
+    Holm 1979, Scandinavian Journal of Statistics 6:65-70 (https://www.jstor.org/stable/4615733).
+
+    Examples
+    --------
     >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
     [0.03, 0.06, 0.06]
     """
