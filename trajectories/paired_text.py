@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from trajectories.printing import aligned, interval, number, p_value, sentence
+from trajectories.printing import aligned, interval, number, p_value, sentence, years
 
 __all__ = ["paired_notes", "paired_text"]
 
@@ -133,7 +133,7 @@ def _cautions(several_arms: bool, pooled: bool) -> list[str]:
 
 def _methods(tolerance: float, margin: float | None, exact_up_to: int) -> list[str]:
     methods = [
-        f"EDSS: the visit nearest to the time point, within {tolerance:g} years; for the baseline only "
+        f"EDSS: the visit nearest to the time point, within {years(tolerance)}; for the baseline only "
         "visits at or before time 0. Relapses: patients whose two windows were completely observed; the "
         "windows are equally long.",
         "Signed rank: Wilcoxon's test, zeros ranked by Pratt, two-sided, from all flips of the signs (exact, "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import isnan
 from textwrap import wrap
 
-__all__ = ["WIDTH", "aligned", "fitting", "interval", "number", "p_value", "sentence"]
+__all__ = ["WIDTH", "aligned", "fitting", "interval", "number", "p_value", "sentence", "years"]
 
 WIDTH = 100
 """Columns a print may take."""
@@ -60,6 +60,15 @@ def sentence(text: str, *, bullet: str = "", width: int = WIDTH) -> list[str]:
     ['- one two', '  three']
     """
     return wrap(text, width=width, initial_indent=bullet, subsequent_indent=" " * len(bullet)) or [bullet]
+
+
+def years(length: float) -> str:
+    """Write a length of time.
+
+    >>> years(1.0), years(0.25)
+    ('1 year', '0.25 years')
+    """
+    return f"{length:g} year{'' if length == 1 else 's'}"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1, indent: int = 0, gap: int = 2) -> list[str]:
