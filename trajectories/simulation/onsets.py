@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from trajectories.cohort import DAYS_PER_YEAR
 from trajectories.simulation.averaging import FloatArray
 from trajectories.simulation.schedule import IntArray
-from trajectories.simulation.truth import DAYS_PER_YEAR, RelapseTruth, by_arm
+from trajectories.simulation.truth import RelapseTruth, by_arm
 
 MINIMUM_GAP_DAYS = 30  # closer onsets are one relapse, in the field's definition
 
@@ -27,8 +28,9 @@ def draw_onsets(
 
     Counts are drawn for every stretch between whole years and between `truth.periods`, so that the counts of
     windows that begin and end there follow the model exactly. The onsets of a stretch then fall at least 30
-    days apart and at least 30 days after the one before; only where there is no room for that (13 in a year)
-    they fall closer, and `read_cohort` merges and counts them.
+    days apart and at least 30 days after the one before; only where there is no room for that (13 in a year,
+    2 in the weeks between the first possible visit and a year before the start) they fall closer, and
+    `read_cohort` merges and counts them.
 
     Two generators, so that what happens before the start does not depend on the rates after it.
     """

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trajectories.cohort import DAYS_PER_YEAR
 from trajectories.simulation.averaging import FloatArray
-from trajectories.simulation.truth import DAYS_PER_YEAR, by_arm, not_negative
+from trajectories.simulation.truth import by_arm, not_negative
 
 type IntArray = npt.NDArray[np.int64]
 type BoolArray = npt.NDArray[np.bool_]

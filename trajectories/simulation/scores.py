@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from trajectories.cohort import DAYS_PER_YEAR
 from trajectories.edss import LEVELS
 from trajectories.simulation.averaging import FloatArray
 from trajectories.simulation.cohort_truth import CohortTruth
 from trajectories.simulation.schedule import IntArray
-from trajectories.simulation.truth import DAYS_PER_YEAR, OrdinalTruth, covariate_part
+from trajectories.simulation.truth import OrdinalTruth, covariate_part
 
 
 def draw_effects(

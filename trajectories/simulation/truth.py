@@ -16,7 +16,6 @@ TYPICAL_CUTPOINTS = (
     *(-7.5, -5.2, -3.3, -1.4, 0.0, 1.2, 2.4, 3.6, 4.4, 5.0),
     *(5.6, 7.0, 8.5, 9.5, 10.5, 11.5, 12.5, 13.7, 15.1),
 )
-DAYS_PER_YEAR = 365.25
 
 
 @dataclass(frozen=True, kw_only=True)
