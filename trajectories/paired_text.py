@@ -134,8 +134,9 @@ def _cautions(several_arms: bool, pooled: bool) -> list[str]:
 def _methods(tolerance: float, margin: float | None, exact_up_to: int) -> list[str]:
     methods = [
         f"EDSS: the visit nearest to the time point, within {years(tolerance)}; for the baseline only "
-        "visits at or before time 0. Relapses: patients whose two windows were completely observed; the "
-        "windows are equally long.",
+        "visits at or before time 0. Relapses: patients whose two windows, equally long, were completely "
+        "observed. Follow-up is from the first to the last visit unless patients have followup_start and "
+        "followup_end: give these if relapses were recorded for longer.",
         "Signed rank: Wilcoxon's test, zeros ranked by Pratt, two-sided, from all flips of the signs (exact, "
         f"with ties and zeros) up to {exact_up_to} pairs that changed, beyond that from the tie-corrected "
         "normal approximation. Shift: Hodges-Lehmann, the median of all Walsh averages, zeros included, with "
