@@ -69,6 +69,9 @@ def test_numbers_and_categories_at_baseline() -> None:
     assert one(table, variable="edss_baseline", arm="overall")["n"] == 20
     assert one(table, variable="relapses_year_before", arm="overall")["mean"] == pytest.approx(19 / 20)
     assert set(table["arm"]) == {"a", "b", "overall"}
+    nobody = cohort().patients.assign(relapses_year_before=0.0)  # still a number, not a category 0/1
+    table = describe(replace(cohort(), patients_table=nobody)).baseline
+    assert one(table, variable="relapses_year_before", arm="a")["level"] == ""
     followed = one(table, variable="years followed after time 0", arm="b")["mean"]
     assert followed == pytest.approx(883 / 365.25)
 

@@ -31,6 +31,8 @@ type Groups = Mapping[str, NDArray[np.bool_]]
 
 _NOT_COVARIATES = {"patient", "arm", "start", "followup_start", "followup_end"}
 _NOT_COVARIATES |= {"followup_start_day", "followup_end_day"}
+_DERIVED = ("edss_baseline", "relapses_year_before")
+_FOLLOWED = ("years followed before time 0", "years followed after time 0")
 _BASELINE = [
     "variable",
     "level",
@@ -61,7 +63,7 @@ def baseline_table(cohort: Cohort, below: int | None) -> tuple[pd.DataFrame, tup
     rows: list[dict[str, object]] = []
     left_out: list[str] = []
     for variable in patients.columns:
-        values = _levels(patients[variable])
+        values = patients[variable] if variable in _DERIVED + _FOLLOWED else _levels(patients[variable])
         if isinstance(values, str):
             left_out.append(f"'{variable}' ({values})")
         elif isinstance(values.dtype, pd.CategoricalDtype):
@@ -76,12 +78,11 @@ def baseline_table(cohort: Cohort, below: int | None) -> tuple[pd.DataFrame, tup
 def _covariates(cohort: Cohort) -> pd.DataFrame:
     patients = cohort.patients
     added = {
-        "years followed before time 0": -patients["followup_start_day"].clip(upper=0) / DAYS_PER_YEAR,
-        "years followed after time 0": (patients["followup_end_day"] + 1).clip(lower=0) / DAYS_PER_YEAR,
+        _FOLLOWED[0]: -patients["followup_start_day"].clip(upper=0) / DAYS_PER_YEAR,
+        _FOLLOWED[1]: (patients["followup_end_day"] + 1).clip(lower=0) / DAYS_PER_YEAR,
     }
-    derived = ["edss_baseline", "relapses_year_before"]
-    own = [column for column in patients if column not in _NOT_COVARIATES and column not in derived]
-    return patients[[*own, *derived]].assign(**added)
+    own = [column for column in patients if column not in _NOT_COVARIATES and column not in _DERIVED]
+    return patients[[*own, *_DERIVED]].assign(**added)
 
 
 def _levels(values: pd.Series) -> pd.Series | str:
