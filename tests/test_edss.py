@@ -39,7 +39,7 @@ def test_codes_and_levels_are_inverse():
     assert edss.code(4.5) == 8
 
 
-@pytest.mark.parametrize("value", [0.5, 10.5, -1, 2.25, -0.5, np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("value", [0.5, 10.5, -1, 2.25, -0.5, np.nan, np.inf, 1e300, 1e308])
 def test_values_off_the_scale_are_no_levels_and_have_no_code(value):
     assert not edss.is_level(value)
     with pytest.raises(ValueError, match="1 values are not levels of the EDSS"):

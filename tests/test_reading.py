@@ -320,6 +320,14 @@ class TestRelapses:
             cohort = read_cohort(visits_of([first, 900]), relapses=relapses)
             np.testing.assert_array_equal(cohort.patients["relapses_year_before"], [expected])
 
+    def test_the_year_before_ends_the_day_before_time_zero(self):
+        relapses = pd.DataFrame({"patient": 1, "day": [-200, 0]})
+        cohort = read_cohort(visits_of([-400, 900]), relapses=relapses)
+        assert cohort.patients["relapses_year_before"].tolist() == [1.0]
+        for last, expected in ((-1, 1.0), (-2, np.nan)):
+            cohort = read_cohort(visits_of([-400, last]), relapses=relapses)
+            np.testing.assert_array_equal(cohort.patients["relapses_year_before"], [expected])
+
     def test_relapses_outside_follow_up_are_kept_and_counted(self):
         relapses = pd.DataFrame({"patient": 1, "day": [-500, 0, 950]})
         cohort = read_cohort(visits_of([-400, 900]), relapses=relapses)

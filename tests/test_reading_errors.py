@@ -326,9 +326,11 @@ class TestVisits:
         )
         assert "a column 'years' that counts days should be called 'day'" in said
 
-    @pytest.mark.parametrize("day", [1e14, 1e300, -44000])
-    def test_absurd_days(self, day):
-        assert "1 row is more than 120 years from the index date." in message(visits_of(day=[0, day, 0]))
+    @pytest.mark.parametrize("column", ["day", "years"])
+    @pytest.mark.parametrize("time", [1e14, 1e300, 1e308, -44000])
+    def test_absurd_times(self, time, column):
+        visits = visits_of(day=[0, time, 0]).rename(columns={"day": column})
+        assert "1 row is more than 120 years from the index date.\n  index 1: " in message(visits)
 
 
 class TestOtherNumbers:

@@ -1,6 +1,7 @@
 """CSV, Parquet and Excel: what is read, what is refused, and the row numbers in messages."""
 
 import datetime
+import zipfile
 
 import numpy as np
 import openpyxl
@@ -129,6 +130,20 @@ class TestFormats:
         assert visits["day"].tolist() == [0, 60, 0]
         np.testing.assert_array_equal(visits["edss"], [2, 3.5, np.nan])
         assert visits["seen"].tolist()[0] == pd.Timestamp("2020-05-01")
+
+    def test_numbers_too_large_for_exact_integers_stay_floats(self, tmp_path):
+        visits = read_cohort(written(tmp_path, "patient,day,edss,n\n1,0,2,3\n1,9,2,1e300\n")).visits
+        assert visits["n"].tolist() == [3, 1e300]
+
+    def test_a_sheet_that_claims_a_wrong_size_is_read_whole(self, tmp_path):
+        path = workbook(tmp_path, {"x": [["patient", "day", "edss"], [1, 0, 2.0], [1, 9, 2.5]]})
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content.replace(b'<dimension ref="A1:C3"', b'<dimension ref="A1"'))
+        assert b'ref="A1:C3"' in parts["xl/worksheets/sheet1.xml"]
+        assert len(read_cohort(path).visits) == 2
 
     def test_excel_sheets_named_after_the_tables(self, tmp_path):
         path = workbook(
@@ -269,8 +284,6 @@ class TestRefused:
             assert "cannot be read as an Excel workbook: it is damaged." in said
 
     def test_a_zip_that_is_no_workbook(self, tmp_path):
-        import zipfile
-
         with zipfile.ZipFile(tmp_path / "z.xlsx", "w") as archive:
             archive.writestr("a.txt", "hello")
         assert "cannot be read as an Excel workbook" in message(tmp_path / "z.xlsx")

@@ -39,7 +39,7 @@ def is_level(values: ArrayLike) -> BoolArray:
     [True, False, True, True, False, False]
     """
     edss = np.asarray(values, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         on_half = np.abs(2 * edss - np.rint(2 * edss)) <= _ROUNDING
         in_range = (edss >= -_ROUNDING) & (edss <= 10 + _ROUNDING)
         return on_half & in_range & (np.abs(edss - 0.5) > 0.25)

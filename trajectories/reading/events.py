@@ -177,7 +177,8 @@ def days_from(times: Times, zero: Times, time: str) -> FloatArray:
         elapsed = (times.astype("datetime64[D]") - zero.astype("datetime64[D]")) / np.timedelta64(1, "D")
         return np.asarray(elapsed, dtype=np.float64)
     passed = times.astype(np.float64) - zero.astype(np.float64)
-    return np.rint(passed * DAYS_PER_YEAR) if time == "years" else passed
+    with np.errstate(over="ignore"):  # an absurd number becomes infinite, and is refused as too far away
+        return np.rint(passed * DAYS_PER_YEAR) if time == "years" else passed
 
 
 def _events(parsed: Parsed, owner: IntArray, axis: Axis) -> Events:
@@ -197,7 +198,8 @@ def _events(parsed: Parsed, owner: IntArray, axis: Axis) -> Events:
 
 def _check_both(parsed: Parsed) -> None:
     days, years = parsed.times["day"].astype(np.float64), parsed.times["years"].astype(np.float64)
-    bad = np.abs(days - years * DAYS_PER_YEAR) > 0.5 + 1e-6
+    with np.errstate(over="ignore"):
+        bad = np.abs(days - years * DAYS_PER_YEAR) > 0.5 + 1e-6
     if bad.any():
         what = "row{s} {has} a 'day' that differs from 365.25 × 'years'."
         raise_problems([parsed.table.problem("day", what, "keep one of the two columns.", bad)])
@@ -212,4 +214,5 @@ def _implausible(events: Events) -> list[str]:
         "correct the date, or the start in patients; a column 'years' that counts days should be called "
         "'day', and calendar years need a 'start' in patients."
     )
-    return [events.problem(what, remedy, bad, [f"{y:.0f} years" for y in events.years])]
+    beside = [f"{y:.0f} years" if abs(y) < 1e6 else f"{y:g} years" for y in events.years]
+    return [events.problem(what, remedy, bad, beside)]
