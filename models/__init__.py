@@ -5,3 +5,7 @@ if __name__ != "trajectories.models":
         "the folder models/ is installed as trajectories.models: write 'from trajectories import models' "
         f"(it was imported here as {__name__!r})"
     )
+
+from trajectories.models.ordinal import OrdinalMixed, OrdinalPriors
+
+__all__ = ["OrdinalMixed", "OrdinalPriors"]

@@ -1,0 +1,325 @@
+"""What every model shares: the design made from a cohort, and the shape of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from trajectories.cohort import Cohort
+from trajectories.formulas import FormulaError, Matrices, ParsedFormula, parse, variables
+
+__all__ = ["Design", "EdssModel", "Floats", "Ints", "MixedModel", "Scaling", "edss_design"]
+
+type Floats = NDArray[np.float64]
+type Ints = NDArray[np.int64]
+
+INTERCEPT = "intercept"
+VISIT_TIME = ("years", "day")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaling:
+    """How columns are centred and scaled for the sampler: internal = (column − mean) / sd."""
+
+    mean: Floats
+    sd: Floats
+
+    @classmethod
+    def of(cls, columns: Floats) -> Scaling:
+        """Take the mean and the standard deviation of each column."""
+        return cls(mean=columns.mean(axis=0), sd=columns.std(axis=0))
+
+    def apply(self, columns: Floats) -> Floats:
+        """Centre and scale columns."""
+        return (columns - self.mean) / self.sd
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Design:
+    """The labelled arrays that a model is fitted to, and what is needed to evaluate its formula elsewhere.
+
+    Parameters
+    ----------
+    formula
+        The parsed formula, evaluated on `frame`.
+    frame
+        One row a visit (or a window of follow-up): `patient` (position in `target`), `years`, `arm`, the outcome
+        and the columns that the formula uses.
+    target
+        One row a patient of the design: `arm` and the patient's covariates that the formula uses; estimands are
+        standardised over it.
+    exposure
+        Person-years a row, for counts; None otherwise.
+    excluded
+        Sentences with counts: what was left out, and why.
+    arms
+        The arms that have rows, in order.
+    cohort_name, simulated, index_date
+        From the cohort, for prints and plots.
+    """
+
+    formula: ParsedFormula
+    frame: pd.DataFrame = field(repr=False)
+    target: pd.DataFrame = field(repr=False)
+    exposure: Floats | None = field(default=None, repr=False)
+    excluded: tuple[str, ...] = ()
+    arms: tuple[str, ...]
+    cohort_name: str
+    simulated: bool
+    index_date: str
+
+    @property
+    def outcome(self) -> Floats:
+        """The outcome, one a row."""
+        return self.frame[self.formula.response].to_numpy(dtype=float)
+
+    @property
+    def patient(self) -> Ints:
+        """The patient of each row, as a position in `target`."""
+        return self.frame["patient"].to_numpy(dtype=np.int64)
+
+    @property
+    def n_patients(self) -> int:
+        """How many patients have at least one row."""
+        return len(self.target)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the fixed terms."""
+        return self.formula.terms
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the patient effects, the intercept first; empty without patient effects."""
+        return self.formula.effects
+
+    @property
+    def compares_arms(self) -> bool:
+        """Whether the formula has the arm in it."""
+        return "arm" in self.formula.columns
+
+    def followup(self, arm: str | None = None) -> tuple[float, float]:
+        """First and last observed time, in years, of one arm or of all."""
+        rows = self.frame if arm is None else self.frame[self.frame["arm"].astype(str) == arm]
+        return float(rows["years"].min()), float(rows["years"].max())
+
+    def patients_in(self, arm: str | None) -> int:
+        """How many patients of the design are in an arm, or in all."""
+        return self.n_patients if arm is None else int((self.target["arm"].astype(str) == arm).sum())
+
+    def at(self, rows: pd.DataFrame) -> Matrices:
+        """Evaluate the formula on hypothetical rows."""
+        return self.formula.at(rows)
+
+    def patient_level(self) -> NDArray[np.bool_]:
+        """Which fixed terms are constant within every patient."""
+        X = pd.DataFrame(self.formula.matrices.X)
+        spread = X.groupby(self.patient).agg(np.ptp).to_numpy()
+        return np.asarray((spread < 1e-12).all(axis=0))
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the arrays with named dims: `visit`, `term`, `effect`, `patient`."""
+        matrices = self.formula.matrices
+        data: dict[str, Any] = {
+            "X": (("visit", "term"), matrices.X),
+            "Z": (("visit", "effect"), matrices.Z),
+            self.formula.response: ("visit", self.outcome),
+            "patient_of_visit": ("visit", self.patient),
+        }
+        if self.exposure is not None:
+            data["exposure"] = ("visit", self.exposure)
+        coords = {
+            "term": list(self.terms),
+            "effect": list(self.effects),
+            "patient": np.arange(self.n_patients),
+        }
+        return xr.Dataset(data, coords=coords)
+
+
+@dataclass(frozen=True)
+class MixedModel(ABC):
+    """A specification: formula, options, priors. It holds no data and no results."""
+
+    formula: str
+
+    outcome: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def priors(self) -> Any:
+        """The priors, a frozen value whose print shows every one."""
+
+    def with_priors(
+        self, **changes: Any
+    ) -> Self:  # documented exception: names are those of the priors value
+        """Return the same model with some priors replaced, by the names that `model.priors` shows."""
+        return dataclasses.replace(self, prior=dataclasses.replace(self.priors, **changes))  # type: ignore[call-arg]
+
+    @abstractmethod
+    def design(self, cohort: Cohort) -> Design:
+        """Turn a cohort into the labelled arrays of this model."""
+
+    @abstractmethod
+    def build(self, design: Design) -> Any:
+        """Make the PyMC model of a design."""
+
+    @abstractmethod
+    def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
+        """Turn the sampler's variables (chain × draw × …) into parameters on the user's scale."""
+
+    @abstractmethod
+    def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:
+        """Log-probability of every observation given parameters and patient effects: chain × draw × visit."""
+
+    @abstractmethod
+    def replicate(self, parameters: xr.Dataset, design: Design, rng: np.random.Generator) -> xr.DataArray:
+        """Draw new outcomes for the same visits of the same patients: chain × draw × visit."""
+
+    @abstractmethod
+    def expectation(self, parameters: xr.Dataset, matrices: Matrices) -> xr.DataArray:
+        """Expected outcome of new patients, one a row, patient effects integrated out: chain × draw × row."""
+
+
+class EdssModel(MixedModel):
+    """A model of EDSS: besides the expectation it gives probabilities of the 20 levels."""
+
+    outcome = "edss"
+
+    @abstractmethod
+    def averaged_edss(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
+        """Mean EDSS over weighted rows and new patients: chain·draw samples."""
+
+    @abstractmethod
+    def averaged_levels(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
+        """Level probabilities averaged over weighted rows and new patients: samples × 20."""
+
+    @abstractmethod
+    def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
+        """Level probabilities of a visit given patient effects (samples × rows × effect): samples × rows × 20."""
+
+    @abstractmethod
+    def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
+        """Expected EDSS given patient effects (samples × rows × effect): samples × rows."""
+
+
+def edss_design(formula: str, cohort: Cohort) -> Design:
+    """Make the design of an EDSS model: one row a visit with an EDSS."""
+    named = variables(formula)
+    response = formula.split("~")[0].strip()
+    if response != "edss":
+        raise FormulaError(
+            f"this model is for EDSS: the outcome of {formula!r} must be 'edss', not {response!r}."
+        )
+    rows, excluded = _edss_rows(cohort, named)
+    return assemble(formula, rows, named, excluded, cohort)
+
+
+def assemble(
+    formula: str,
+    rows: pd.DataFrame,
+    named: tuple[str, ...],
+    excluded: list[str],
+    cohort: Cohort,
+    exposure: str | None = None,
+) -> Design:
+    """Leave out rows with a missing covariate (counted), evaluate the formula, and set the target population."""
+    rows, more = _complete(rows, named)
+    if rows.empty:
+        raise FormulaError(f"no row is left for {formula!r}: {'; '.join([*excluded, *more])}")
+    codes, patients = pd.factorize(rows["patient"])
+    kept = [name for name in named if name not in ("arm", *VISIT_TIME)]
+    columns = list(
+        dict.fromkeys(
+            [formula.split("~")[0].strip(), "years", "arm", *named, *([exposure] if exposure else [])]
+        )
+    )
+    frame = rows[columns].assign(patient=codes).reset_index(drop=True)
+    frame["arm"] = frame["arm"].cat.remove_unused_categories()
+    parsed = parse(formula, frame)
+    _check_effects(parsed, formula)
+    _check_columns(parsed)
+    first = rows.drop_duplicates("patient").reset_index(drop=True)
+    patient_level = [name for name in kept if name in cohort.patients.columns]
+    lost = cohort.n_patients - len(patients)
+    if lost:
+        more.append(f"{lost} of {cohort.n_patients} patients have no row left and are not in the model")
+    return Design(
+        formula=parsed,
+        frame=frame,
+        target=first[["arm", *patient_level]].assign(arm=first["arm"].cat.remove_unused_categories()),
+        exposure=None if exposure is None else frame[exposure].to_numpy(dtype=float),
+        excluded=(*excluded, *more),
+        arms=tuple(str(arm) for arm in frame["arm"].cat.categories),
+        cohort_name=cohort.name,
+        simulated=cohort.simulated,
+        index_date=cohort.index_date,
+    )
+
+
+def _edss_rows(cohort: Cohort, named: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+    visits, patients = cohort.visits, cohort.patients
+    excluded = []
+    missing = int(visits["edss"].isna().sum())
+    if missing:
+        excluded.append(
+            f"{missing} of {len(visits)} visits have no EDSS and were left out (valid if missing at random)"
+        )
+    visits = visits[visits["edss"].notna()]
+    if "edss_baseline" in named:
+        before = int((visits["day"] <= 0).sum())
+        excluded.append(
+            f"{before} visits at or before time 0 were left out of the outcome, as edss_baseline is a covariate"
+        )
+        visits = visits[visits["day"] > 0]
+    covariates = [c for c in patients.columns if c not in visits.columns or c == "patient"]
+    return visits.merge(patients[covariates], on="patient", how="left"), excluded
+
+
+def _complete(rows: pd.DataFrame, named: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+    said = []
+    for name in named:
+        if name not in rows.columns:
+            continue  # the formula wrapper names it, with the nearest column
+        bad = rows[name].isna()
+        if bad.any():
+            who = rows.loc[bad, "patient"].nunique()
+            said.append(f"{int(bad.sum())} rows of {who} patients have no {name} and were left out")
+            rows = rows[~bad]
+    return rows, said
+
+
+def _check_effects(parsed: ParsedFormula, formula: str) -> None:
+    if parsed.effects and parsed.effects[0] != INTERCEPT:
+        raise FormulaError(f"patient effects need an intercept: write '(1 + … | patient)' in {formula!r}.")
+    if len(set(parsed.effects)) < len(parsed.effects):
+        raise FormulaError(f"a patient effect is named twice in {formula!r}: write one '(1 + … | patient)'.")
+
+
+def _check_columns(parsed: ParsedFormula) -> None:
+    X = parsed.matrices.X
+    for name, column in zip(parsed.terms, X.T, strict=True):
+        if np.ptp(column) == 0:
+            raise FormulaError(
+                f"the term {name!r} is the same ({column[0]:g}) in every row: leave it out of the formula."
+            )
+    for name, column in zip(parsed.effects[1:], parsed.matrices.Z.T[1:], strict=True):
+        if np.ptp(column) == 0:
+            raise FormulaError(
+                f"the patient effect {name!r} is the same ({column[0]:g}) in every row: leave it out."
+            )
+    known = np.ones((len(X), 1))
+    for name, column in zip(parsed.terms, Scaling.of(X).apply(X).T, strict=True):
+        remainder = column - known @ np.linalg.lstsq(known, column, rcond=None)[0]
+        if np.linalg.norm(remainder) < 1e-8 * np.linalg.norm(column):
+            raise FormulaError(
+                f"the term {name!r} follows exactly from the terms before it: leave one of them out."
+            )
+        known = np.column_stack([known, column])

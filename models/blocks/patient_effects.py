@@ -1,0 +1,181 @@
+"""Patient effects u ~ N(0, Σ): their priors, their variables in PyMC, and their covariance on the user's scale.
+
+The sampler works with slopes of centred and scaled columns, z̃ = (z − z̄) / s, so that its intercept is a patient's level at the mean
+time, nearly uncorrelated with the slope. On the user's scale the intercept is the level at z = 0 and slopes are per unit of z:
+u_intercept = ũ_intercept − Σ_k ũ_k z̄_k / s_k and u_k = ũ_k / s_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajectories.models.base import Design, Floats, Scaling
+from trajectories.priors import LKJ, Exponential, HalfNormal, check_scale, variable
+
+__all__ = ["PatientPriors", "Standardised", "covariance_of", "effect_variables", "on_user_scale"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientPriors:
+    """Priors of the patient effects.
+
+    `intercept_sd` is of a patient's level at the mean of the patient-varying columns (the mean time), on the scale of
+    the linear predictor; `slope_sd` is per standard deviation of its column; `correlation` is of the effects in these units.
+    """
+
+    intercept_sd: HalfNormal | Exponential
+    slope_sd: HalfNormal | Exponential
+    correlation: LKJ = LKJ(2.0)
+
+    def __post_init__(self) -> None:
+        check_scale("intercept_sd", self.intercept_sd)
+        check_scale("slope_sd", self.slope_sd)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standardised:
+    """The variables of the patient effects in PyMC: standard deviations and the Cholesky factor of their correlation."""
+
+    sd: Any
+    cholesky: Any
+
+
+def effect_variables(priors: PatientPriors, effects: tuple[str, ...]) -> Standardised:
+    """Make `patient_sd_internal` and, for two and more effects, their correlation, in the open PyMC model."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    sd = variable("patient_sd_internal", scale_priors(priors, effects), "effect")
+    q = len(effects)
+    if q == 1:
+        return Standardised(sd=sd, cholesky=pt.ones((1, 1)))
+    if q == 2:  # LKJ(η) for one correlation is (ρ + 1)/2 ~ Beta(η, η): cheaper than a Cholesky factor
+        half = pm.Beta("patient_correlation_internal", priors.correlation.shape, priors.correlation.shape)
+        rho = 2 * half - 1
+        rest = pt.sqrt(1 - rho**2)
+        return Standardised(sd=sd, cholesky=pt.stacklists([[1.0, 0.0], [rho, rest]]))
+    correlation = pm.LKJCorr("patient_correlation_internal", n=q, eta=priors.correlation.shape)
+    return Standardised(sd=sd, cholesky=pt.linalg.cholesky(correlation))
+
+
+def scale_priors(priors: PatientPriors, effects: tuple[str, ...]) -> list[HalfNormal | Exponential]:
+    """Return the prior of each effect's standard deviation, in order."""
+    return [priors.intercept_sd, *[priors.slope_sd] * (len(effects) - 1)]
+
+
+def slopes(first: Any, variables: Standardised, effects: tuple[str, ...]) -> list[Any]:
+    """Make the slopes of the patients, non-centred given the standardised first effect (a vector by patient)."""
+    import pymc as pm
+
+    if len(effects) == 1:
+        return []
+    rest = pm.Normal("patient_slopes_standard", 0.0, 1.0, dims=("slope", "patient"))
+    L = variables.cholesky
+    made = []
+    for k in range(1, len(effects)):
+        standard = L[k, 0] * first + sum(L[k, j] * rest[j - 1] for j in range(1, k + 1))
+        made.append(variables.sd[k] * standard)
+    return made
+
+
+def covariance_of(draws: dict[str, Floats], sd: Floats, q: int) -> tuple[Floats, Floats]:
+    """Return the Cholesky factor of the correlation and of the covariance, … × q × q, from draws of the variables."""
+    L = np.zeros((*sd.shape[:-1], q, q))
+    if q == 1:
+        L[..., 0, 0] = 1.0
+    elif q == 2:
+        rho = 2 * np.asarray(draws["patient_correlation_internal"]) - 1
+        L[..., 0, 0], L[..., 1, 0], L[..., 1, 1] = 1.0, rho, np.sqrt(1 - rho**2)
+    else:
+        L = np.linalg.cholesky(np.asarray(draws["patient_correlation_internal"]))
+    return L, sd[..., :, None] * L
+
+
+def effects_of(first: Floats, draws: dict[str, Floats], sd: Floats, L: Floats) -> Floats:
+    """Return the patient effects in the sampler's units, … × patient × q, from the standardised first effect."""
+    q = sd.shape[-1]
+    standard = [first]
+    if q > 1:
+        rest = np.asarray(draws["patient_slopes_standard"])
+        standard += [rest[..., j, :] for j in range(q - 1)]
+    z = np.stack(standard, axis=-1)
+    return np.einsum("...ij,...pj->...pi", sd[..., :, None] * L, z)
+
+
+def on_user_scale(effects: Floats, cholesky: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
+    """Return patient effects (… × patient × q) and their covariance (… × q × q) in the user's units, intercept at z = 0."""
+    q = cholesky.shape[-1]
+    A = np.eye(q)
+    A[0, 1:] = -scaling.mean[1:] / scaling.sd[1:]
+    A[np.arange(1, q), np.arange(1, q)] = 1 / scaling.sd[1:]
+    factor = A @ cholesky
+    return effects @ A.T, factor @ np.swapaxes(factor, -1, -2)
+
+
+def patient_scaling(Z: Floats) -> Scaling:
+    """Centre and scale the patient-varying columns, the intercept left alone."""
+    scaling = Scaling.of(Z)
+    scaling.mean[0], scaling.sd[0] = 0.0, 1.0
+    return scaling
+
+
+def labelled(
+    design: Design,
+    coefficients: Floats,
+    effects: Floats,
+    covariance: Floats,
+    **others: tuple[tuple[str, list[Any]] | None, Floats],
+) -> xr.Dataset:
+    """Gather parameters on the user's scale in a dataset: chain × draw × named dims.
+
+    Besides the coefficients it holds `patient_sd`, `patient_correlation`, `patient_covariance` and `patient_effects`. `others` gives
+    further parameters as ((dim, labels) or None for a scalar, array).
+    """
+    lead = ("chain", "draw")
+    sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    data: dict[str, Any] = {
+        "coefficients": ((*lead, "term"), coefficients),
+        "patient_sd": ((*lead, "effect"), sd),
+        "patient_covariance": ((*lead, "effect", "other_effect"), covariance),
+        "patient_effects": ((*lead, "patient", "effect"), effects),
+    }
+    q = len(design.effects)
+    coords: dict[str, Any] = {
+        "chain": np.arange(coefficients.shape[0]),
+        "draw": np.arange(coefficients.shape[1]),
+        "term": list(design.terms),
+        "effect": list(design.effects),
+        "other_effect": list(design.effects),
+        "patient": np.arange(design.n_patients),
+    }
+    if q > 1:
+        pairs = [(i, j) for i in range(q) for j in range(i + 1, q)]
+        correlation = np.stack([covariance[..., i, j] / (sd[..., i] * sd[..., j]) for i, j in pairs], axis=-1)
+        data["patient_correlation"] = ((*lead, "effect_pair"), correlation)
+        coords["effect_pair"] = [f"{design.effects[i]}, {design.effects[j]}" for i, j in pairs]
+    for name, (dim, array) in others.items():
+        data[name] = (lead if dim is None else (*lead, dim[0]), array)
+        if dim is not None:
+            coords[dim[0]] = dim[1]
+    return xr.Dataset(data, coords=coords)
+
+
+def over_visits(
+    parameters: xr.Dataset, design: Design, function: Callable[[Floats, Floats], Floats], extra: str
+) -> xr.DataArray:
+    """Apply a function of (an extra parameter, linear predictor) to all visits, 200 draws at a time: chain × draw × visit."""
+    X, Z = design.formula.matrices.X, design.formula.matrices.Z
+    result = np.empty((parameters.sizes["chain"], parameters.sizes["draw"], len(X)))
+    for chain in range(result.shape[0]):
+        for start in range(0, result.shape[1], 200):
+            part = parameters.isel(chain=chain, draw=slice(start, start + 200))
+            effects = part["patient_effects"].to_numpy()[:, design.patient, :]
+            eta = part["coefficients"].to_numpy() @ X.T + np.einsum("svq,vq->sv", effects, Z)
+            result[chain, start : start + 200] = function(part[extra].to_numpy(), eta)
+    coords = {"chain": parameters["chain"], "draw": parameters["draw"]}
+    return xr.DataArray(result, dims=("chain", "draw", "visit"), coords=coords, name=design.formula.response)

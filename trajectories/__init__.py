@@ -1,0 +1,1 @@
+"""Disability trajectories in multiple sclerosis."""
