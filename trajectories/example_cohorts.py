@@ -38,12 +38,12 @@ def simulated_alemtuzumab_35() -> Cohort:
     relapses, year 2    0.0 (0.0–0.0)        30: 0.0 (0.0–0.0)
     ==================  ===================  =======================
 
-    Also as published: 19 women and 16 men, mean age 37.3 (SD 10.5), mean disease duration 10.4 years, median
-    of 3 earlier DMTs. What does not match: EDSS at 1 year (the published median of 4.75 needs an even number
-    of patients). What was not published and is invented: the numbers seen, drop-out (6 % a year), visits
-    each half year within ± 20 days with 8 % missed, calendar dates, everything within a patient. Covariates
-    are unrelated to outcomes. Being chosen to match, this one draw is no test of any method; simulate for
-    that.
+    Also as published: 19 women and 16 men, mean age 37.3 (SD 10.5), mean disease duration 10.4 years, 3
+    earlier DMTs (here the median). What does not match: EDSS at 1 year (the published median of 4.75 needs
+    an even number of patients). What was not published and is invented: the numbers seen, drop-out (6 % a
+    year), visits each half year within ± 20 days with 8 % missed, calendar dates, everything within a
+    patient. Covariates are unrelated to outcomes. Being chosen to match, this one draw is no test of any
+    method; simulate for that.
 
     The truth: EDSS rises before the start and then, on average, does not change at all; relapses fall from
     2.1 to 0.32 a year. Single patients do change (SD of the slope about 0.35 EDSS a year), without any
