@@ -1,15 +1,18 @@
 """Make the two simulated cohorts that ship in trajectories/example_data.
 
     python tests/reference/make_example_cohorts.py                  writes the files
-    python tests/reference/make_example_cohorts.py --search 90000   how the seed of the 35 was found
-    python tests/reference/make_example_cohorts.py --tune 66623     how the cutpoints of the 35 were found
+    python tests/reference/make_example_cohorts.py --search 90000   looks for seeds for the 35
+    python tests/reference/make_example_cohorts.py --tune 66623     looks for cutpoints at a seed
 
-No patient is in them. The 35 are one draw of a model whose seed and cutpoints were chosen so that medians and
-quartiles by window come close to those published by Zmira et al. 2020 (doi 10.1007/s13760-020-01375-6), the only
-thing taken from there, with the counts and means of sex, age, duration and earlier DMTs. The 400 are one draw
-with a treatment that depends on the history before it; the seed was not chosen. numpy does not promise the same
-random numbers in every version, so the files are what counts: a run with another numpy may give another cohort of
-the same kind.
+The seed and the numbers of the 35 come from searches of this kind, the slopes and the top of the scale
+adjusted by hand in between; to run them again gives similar ones, not necessarily these.
+
+No patient is in them. The 35 are one draw of a model whose seed and cutpoints were chosen so that medians
+and quartiles by window come close to those published by Zmira et al. 2020 (doi 10.1007/s13760-020-01375-6),
+the only thing taken from there, with the counts and means of sex, age, duration and earlier DMTs. The 400
+are one draw with a treatment that depends on the history before it; the seed was not chosen. numpy does not
+promise the same random numbers in every version, so the files are what counts: a run with another numpy may
+give another cohort of the same kind.
 """
 
 from __future__ import annotations
@@ -41,8 +44,8 @@ SEED_35 = 66623
 SEED_400 = 2020
 
 PATIENT_SD_35 = 5.0
-# To search from. Two humps with few patients at 3.5 to 4.5: the published medians jump from 4.8 to 3.0 in a year
-# in which the quartiles stay. At the top few patients, since few so disabled start a DMT.
+# To search from. Two humps with few patients at 3.5 to 4.5: the published medians jump from 4.8 to 3.0 in a
+# year in which the quartiles stay. At the top few patients, since few so disabled start a DMT.
 LEVELS_35 = np.array([2, 6, 11, 10, 13, 13, 3, 2, 1.5, 5, 7, 9, 13, 3, 1, 0.5, 0.2, 0.03, 0.02, 0.01])
 FIRST_CUTPOINTS = cutpoints_from_probabilities(LEVELS_35 / LEVELS_35.sum(), sd=PATIENT_SD_35).round(1)
 CUTPOINTS_35 = np.array(
