@@ -1,1 +1,79 @@
-"""Disability trajectories in multiple sclerosis."""
+"""Disability trajectories in multiple sclerosis: longitudinal models of EDSS and relapses, with treatment as a covariate."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# Public names and the modules they live in; a module is imported when one of its names is first used, so that
+# `import trajectories` stays fast.
+_PUBLIC = {
+    "Cohort": "cohort",
+    "CohortError": "tables",
+    "ConvergenceError": "fitting.diagnostics",
+    "Description": "description",
+    "Estimate": "estimate",
+    "EstimateSet": "estimate",
+    "ExtrapolationWarning": "estimands",
+    "Fit": "fitting.fit",
+    "FormulaError": "formulas",
+    "PairedTests": "paired",
+    "Stabilisation": "estimands",
+    "change": "estimands",
+    "contrast": "estimands",
+    "describe": "description",
+    "expected_edss": "estimands",
+    "load_fit": "fitting.storage",
+    "paired_tests": "paired",
+    "read_cohort": "reading",
+    "sample": "fitting.nuts",
+    "sample_prior": "fitting.nuts",
+    "severity_probability": "estimands",
+    "simulate_cohort": "simulate",
+    "simulated_alemtuzumab_35": "example_cohorts",
+    "simulated_three_dmts_400": "example_cohorts",
+    "slope": "estimands",
+    "stabilisation": "estimands",
+}
+_MODULES = ("edss", "models", "plots", "priors")
+
+__all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"trajectories.{_PUBLIC[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"trajectories.{name}")
+    raise AttributeError(f"module 'trajectories' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from trajectories import edss, models, priors
+    from trajectories.cohort import Cohort
+    from trajectories.description import Description, describe
+    from trajectories.estimands import (
+        ExtrapolationWarning,
+        Stabilisation,
+        change,
+        contrast,
+        expected_edss,
+        severity_probability,
+        slope,
+        stabilisation,
+    )
+    from trajectories.estimate import Estimate, EstimateSet
+    from trajectories.example_cohorts import simulated_alemtuzumab_35, simulated_three_dmts_400
+    from trajectories.fitting.diagnostics import ConvergenceError
+    from trajectories.fitting.fit import Fit
+    from trajectories.fitting.nuts import sample, sample_prior
+    from trajectories.fitting.storage import load_fit
+    from trajectories.formulas import FormulaError
+    from trajectories.paired import PairedTests, paired_tests
+    from trajectories.reading import read_cohort
+    from trajectories.simulate import simulate_cohort
+    from trajectories.tables import CohortError

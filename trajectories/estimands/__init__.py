@@ -1,0 +1,17 @@
+"""Estimands: what a reader asks about, averaged over patients and standardised over a stated population."""
+
+from trajectories.estimands.comparing import contrast
+from trajectories.estimands.outcomes import Stabilisation, stabilisation
+from trajectories.estimands.over_time import change, expected_edss, severity_probability, slope
+from trajectories.estimands.population import ExtrapolationWarning
+
+__all__ = [
+    "ExtrapolationWarning",
+    "Stabilisation",
+    "change",
+    "contrast",
+    "expected_edss",
+    "severity_probability",
+    "slope",
+    "stabilisation",
+]

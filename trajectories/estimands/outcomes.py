@@ -1,0 +1,320 @@
+"""Stabilisation: the group's change beside a stated margin, and how many patients are worse, stable or improved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from trajectories import edss
+from trajectories.estimands.over_time import change
+from trajectories.estimands.population import (
+    Fitted,
+    arms_of,
+    edss_model,
+    hypothetical,
+    labelled_draws,
+    target_rows,
+    whom,
+)
+from trajectories.estimate import Estimate, check_ci
+from trajectories.formulas import Matrices
+from trajectories.models.base import EdssModel, Floats
+from trajectories.models.blocks.averaging import flat
+
+__all__ = ["Stabilisation", "stabilisation"]
+
+OUTCOMES = ("worse", "stable", "improved")
+BASES = ("expected change", "two visits")
+
+# New patients a draw: quasi-random points, the same for all arms and draws; their error is below 0.005 in a probability.
+_PATIENTS = 512
+_CHUNK = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Stabilisation:
+    """Whether disability stabilised by a time, in the group and in patients; made by `stabilisation`.
+
+    Parameters
+    ----------
+    change
+        The group's change in expected EDSS: chain × draw × arm.
+    patients
+        Probabilities that a new patient is worse, stable or improved: chain × draw × arm × basis × outcome. Basis "expected change"
+        judges the change of the patient's expected EDSS by the rule; "two visits" judges what one visit at each time would show,
+        which fluctuates, so fewer look stable.
+    at, since
+        Years since the index date.
+    margin
+        EDSS points within which a group's change counts as stable: the user's statement.
+    rule
+        Who counts as worse or improved.
+    untreated_drift
+        The change that untreated patients are held to have, in EDSS points; None if none was stated.
+    """
+
+    change: Estimate
+    patients: Estimate
+    at: float
+    since: float
+    margin: float
+    rule: edss.ChangeRule
+    untreated_drift: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What is answered."""
+        return f"stabilisation from {self.since:g} to {self.at:g} years"
+
+    @property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """The change and each patient probability on its own, by name."""
+        parts = {"change": self.change}
+        for basis in BASES:
+            for outcome in OUTCOMES:
+                draws = self.patients.draws.sel(basis=basis, outcome=outcome, drop=True)
+                parts[f"{outcome} ({basis})"] = Estimate(
+                    name=f"probability of {outcome} ({basis})",
+                    draws=draws,
+                    unit="probability",
+                    definition=f"Probability that a new patient is {outcome}, judged by {basis}, rule {self.rule.name}.",
+                    source=self.patients.source,
+                    caveats=self.patients.caveats,
+                )
+        return parts
+
+    def summary(self, ci: float = 0.95) -> pd.DataFrame:
+        """Summarise by arm: the change with its interval, and how probable stability is under the stated margin.
+
+        Returns
+        -------
+        A frame, one row an arm: `change`, `lower`, `upper` (EDSS points), Pr(|change| < margin), Pr(change < margin), Pr(change < 0), Pr(change
+        < drift) where a drift was stated, then the probabilities of a patient being worse, stable, improved at two visits.
+        """
+        check_ci(ci)
+        base = self.change.summary(ci)
+        frame = base[["mean", "lower", "upper"]].rename(columns={"mean": "change"})
+        for label, bounds in self._events().items():
+            frame[label] = self.change.probability(**bounds)
+        seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw")).to_pandas()
+        frame = frame.join(seen[list(OUTCOMES)].rename(columns={o: f"patients {o}" for o in OUTCOMES}))
+        frame.attrs.update(
+            base.attrs, margin=self.margin, untreated_drift=self.untreated_drift, rule=self.rule.name
+        )
+        return frame
+
+    def _events(self) -> dict[str, dict[str, float]]:
+        events = {
+            f"Pr(|change| < {self.margin:g})": {"within": self.margin},
+            f"Pr(change < {self.margin:g})": {"below": self.margin},
+            "Pr(change < 0)": {"below": 0.0},
+        }
+        if self.untreated_drift is not None:
+            events[f"Pr(change < drift {self.untreated_drift:g})"] = {"below": self.untreated_drift}
+        return events
+
+    def curve(self, margins: Sequence[float] | None = None) -> pd.DataFrame:
+        """Show how the probability of stability depends on the margin, as no margin is beyond dispute.
+
+        Parameters
+        ----------
+        margins
+            EDSS points; None for 0 to 1.5 in steps of 0.05.
+
+        Returns
+        -------
+        A long frame: `arm`, `margin`, `within` (Pr(|Δ| < margin)), `no_worsening` (Pr(Δ < margin)).
+        """
+        steps = np.arange(0.05, 1.5001, 0.05) if margins is None else np.asarray(margins, dtype=float)
+        draws = self.change.draws
+        parts = [
+            pd.DataFrame(
+                {
+                    "arm": draws["arm"].to_numpy(),
+                    "margin": margin,
+                    "within": (abs(draws) < margin).mean(("chain", "draw")).to_numpy(),
+                    "no_worsening": (draws < margin).mean(("chain", "draw")).to_numpy(),
+                }
+            )
+            for margin in steps
+        ]
+        return pd.concat(parts, ignore_index=True).sort_values(
+            ["arm", "margin"], kind="stable", ignore_index=True
+        )
+
+    def __str__(self) -> str:
+        summary = self.summary()
+        drift = (
+            "no untreated drift was stated: a small change may be what would have come without the drug"
+            if self.untreated_drift is None
+            else f"untreated drift, as stated: {self.untreated_drift:+g} EDSS points"
+        )
+        chances = self.patients.summary()[["mean", "lower", "upper"]].round(3)
+        notes = "".join(f"\n  - {note}" for note in self.change.caveats)
+        return (
+            f"{self.title}\n  {self.change.definition}\n"
+            f"  margin, as stated: {self.margin:g} EDSS points; {drift}\n"
+            f"{summary.iloc[:, : 3 + len(self._events())].round(3).to_string()}\n"
+            f"  lower, upper: {summary.attrs['interval']}\n"
+            f"Patients worse, stable, improved by rule {self.rule.name} (change not confirmed at a later visit)\n"
+            f"{chances.to_string()}{notes}"
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def stabilisation(
+    fit: Fitted,
+    *,
+    at: float,
+    margin: float,
+    since: float = 0.0,
+    rule: edss.ChangeRule = edss.TRIAL,
+    untreated_drift: float | None = None,
+    target: str = "everyone",
+    seed: int = 0,
+) -> Stabilisation:
+    """Estimate how probable it is that disability stabilised, against a margin that you state.
+
+    In the group: draws of Δ_a(t), and Pr(|Δ| < m), Pr(Δ < m), Pr(Δ < 0). In patients: for u ~ N(0, Σ) and covariates of the target,
+    P(worse), P(stable), P(improved) by a rule, once for E[EDSS | u] at both times and once for what two visits would show.
+    A p-value above 0.05 is no such statement, and Pr(|Δ| < m) depends on m: `curve` shows how.
+
+    Parameters
+    ----------
+    fit
+        A `Fit` or `PointFit` of an EDSS model.
+    at, since
+        Years since the index date.
+    margin
+        EDSS points within which a group's mean change counts as stable; there is no default.
+    rule
+        Who counts as worse or improved: `edss.TRIAL`, `edss.MSBASE`, `edss.CARE_MS` or your own.
+    untreated_drift
+        The change in EDSS points to hold against it, from untreated or earlier patients.
+    target, seed
+        As in `expected_edss`; the seed also sets the quasi-random patients.
+
+    Returns
+    -------
+    A `Stabilisation`.
+
+    Raises
+    ------
+    ValueError
+        If the margin is not positive or the times are equal.
+
+    Source: the contrast with a p-value is that of Altman and Bland (1995), BMJ 311:485, doi:10.1136/bmj.311.7003.485.
+    """
+    if not (np.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin must be a positive number of EDSS points, not {margin}.")
+    if at == since:
+        raise ValueError(f"at and since must differ; both are {at:g} years.")
+    model = edss_model(fit)
+    parameters = fit.draws(seed=seed)
+    group = change(fit, at, since=since, target=target, seed=seed)
+    arms = arms_of(fit.design)
+    cells = np.stack(
+        [_chances(fit, model, parameters, arm, (since, at), rule, target, seed) for arm in arms], axis=1
+    )
+    coords = {"arm": arms, "basis": list(BASES), "outcome": list(OUTCOMES)}
+    patients = Estimate(
+        name="patients worse, stable, improved",
+        draws=labelled_draws(cells, parameters, coords),
+        unit="probability",
+        definition=(
+            f"Probability that a new patient like {whom(fit.design, target)} is worse, stable or improved from {since:g} to {at:g} years by "
+            f"rule {rule.name}, judged by the patient's expected change and by two visits."
+        ),
+        source=fit.description,
+        caveats=fit.caveats,
+    )
+    draws = group.draws.isel(years=0, drop=True)
+    whole = Estimate(
+        name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
+        definition=f"Mean EDSS at {at:g} years minus at {since:g}, of new patients like {whom(fit.design, target)}; positive is worse.",
+    )  # fmt: skip
+    return Stabilisation(
+        change=whole,
+        patients=patients,
+        at=at,
+        since=since,
+        margin=margin,
+        rule=rule,
+        untreated_drift=untreated_drift,
+    )
+
+
+def _chances(
+    fit: Fitted,
+    model: EdssModel,
+    parameters: xr.Dataset,
+    arm: str,
+    times: tuple[float, float],
+    rule: edss.ChangeRule,
+    target: str,
+    seed: int,
+) -> Floats:
+    """Probabilities of the outcomes in one arm: samples × basis × outcome."""
+    rows = target_rows(fit.design, target)
+    standard, people = _new_patients(len(fit.design.effects), len(rows), seed)
+    chosen = rows.iloc[people].reset_index(drop=True)
+    first, second = (fit.design.at(hypothetical(fit.design, chosen, arm, t)) for t in times)
+    covariance = flat(parameters["patient_covariance"])
+    size = len(covariance)
+    result = np.empty((size, len(BASES), len(OUTCOMES)))
+    for start in range(0, size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        subset = _samples(parameters, part)
+        effects = np.einsum("sij,pj->spi", _root(covariance[part]), standard)
+        result[part] = _judged(model, subset, first, second, effects, rule)
+    return result
+
+
+def _judged(
+    model: EdssModel,
+    parameters: xr.Dataset,
+    first: Matrices,
+    second: Matrices,
+    effects: Floats,
+    rule: edss.ChangeRule,
+) -> Floats:
+    before, after = (model.conditional_levels(parameters, m, effects) for m in (first, second))
+    expected = [model.conditional_edss(parameters, m, effects) for m in (first, second)]
+    worse = rule.worse(*expected).mean(axis=1)
+    improved = rule.improved(*expected).mean(axis=1)
+    pairs = edss.LEVELS[:, None], edss.LEVELS[None, :]
+    seen_worse, seen_improved = (
+        np.einsum("spk,kl,spl->s", before, table.astype(float), after, optimize=True) / effects.shape[1]
+        for table in (rule.worse(*pairs), rule.improved(*pairs))
+    )
+    rows = [[w, 1 - w - i, i] for w, i in ((worse, improved), (seen_worse, seen_improved))]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, np.ndarray]:
+    """Quasi-random standard normal effects (points × effects) and rows of the target (points)."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(d=effects + 1, seed=seed).random(_PATIENTS)
+    inside = np.clip(points[:, :-1], 1e-12, 1 - 1e-12)
+    return ndtri(inside), np.minimum((points[:, -1] * rows).astype(np.int64), rows - 1)
+
+
+def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:
+    """Take some samples of all chains, kept as one chain."""
+    dropped = [name for name in parameters if "patient" in parameters[name].dims]
+    kept = parameters.drop_vars(dropped).stack(sample=("chain", "draw"), create_index=False).isel(sample=part)
+    return kept.drop_vars(["chain", "draw"], errors="ignore").rename(sample="draw").expand_dims("chain")
+
+
+def _root(covariance: Floats) -> Floats:
+    """A square root of covariances that may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])

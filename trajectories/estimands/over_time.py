@@ -1,0 +1,189 @@
+"""EDSS over time: its expectation, its change, its slope, and the share of patients at a level or above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trajectories import edss
+from trajectories.estimands.population import (
+    Fitted,
+    arms_of,
+    cell,
+    check_times,
+    edss_model,
+    labelled_draws,
+    target_rows,
+    warn_outside,
+    whom,
+)
+from trajectories.estimate import Estimate
+
+__all__ = ["change", "expected_edss", "severity_probability", "slope"]
+
+
+def expected_edss(
+    fit: Fitted, at: float | Sequence[float], *, target: str = "everyone", seed: int = 0
+) -> Estimate:
+    """Estimate the expected EDSS of each arm at given times.
+
+    E[EDSS | arm a, t] = mean over target patients of ∫ Σ_k level_k P(EDSS = k | a, t, x, u) N(u; 0, Σ) du.
+
+    Parameters
+    ----------
+    fit
+        A `Fit` or `PointFit` of an EDSS model.
+    at
+        Years since the index date, one or several.
+    target
+        Whose covariates to standardise over: "everyone" in the model, or the name of an arm.
+    seed
+        Seed of the draws of a maximum-likelihood fit.
+
+    Returns
+    -------
+    An `Estimate` in EDSS points: chain × draw × arm × years.
+
+    Raises
+    ------
+    TypeError
+        If the fit is not of an EDSS model.
+    FormulaError
+        If the formula uses a column of visits other than the time.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        Where a time lies outside the observed follow-up of an arm.
+    """
+    model, times = edss_model(fit), check_times(at)
+    parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
+    cells = np.stack(
+        [
+            np.stack(
+                [model.averaged_edss(parameters, *cell(fit.design, rows, arm, t)) for t in times], axis=-1
+            )
+            for arm in arms_of(fit.design)
+        ],
+        axis=-2,
+    )
+    warn_outside(fit.design, times)
+    return Estimate(
+        name="expected EDSS",
+        draws=labelled_draws(cells, parameters, {"arm": arms_of(fit.design), "years": times}),
+        unit="EDSS points",
+        definition=f"Mean EDSS at the time, of new patients like {whom(fit.design, target)}, patient effects averaged over.",
+        source=fit.description,
+        caveats=fit.caveats,
+    )
+
+
+def severity_probability(
+    fit: Fitted,
+    at: float | Sequence[float],
+    *,
+    threshold: float = 6.0,
+    target: str = "everyone",
+    seed: int = 0,
+) -> Estimate:
+    """Estimate the probability that EDSS is at or above a threshold, such as 4 or 6, by arm and time.
+
+    P(EDSS ≥ threshold | arm a, t), averaged over patients as in `expected_edss`, with the same parameters, errors and warnings.
+
+    Returns
+    -------
+    An `Estimate`, probabilities: chain × draw × arm × years.
+    """
+    model, times = edss_model(fit), check_times(at)
+    parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
+    first = int(edss.code(threshold))
+    cells = np.stack(
+        [
+            np.stack(
+                [
+                    model.averaged_levels(parameters, *cell(fit.design, rows, arm, t))[:, first:].sum(axis=1)
+                    for t in times
+                ],
+                axis=-1,
+            )
+            for arm in arms_of(fit.design)
+        ],
+        axis=-2,
+    )
+    warn_outside(fit.design, times)
+    return Estimate(
+        name=f"probability of EDSS ≥ {threshold:g}",
+        draws=labelled_draws(cells, parameters, {"arm": arms_of(fit.design), "years": times}),
+        unit="probability",
+        definition=f"Share of new patients like {whom(fit.design, target)} with EDSS {threshold:g} or more at the time.",
+        source=fit.description,
+        caveats=fit.caveats,
+    )
+
+
+def change(
+    fit: Fitted, at: float | Sequence[float], *, since: float = 0.0, target: str = "everyone", seed: int = 0
+) -> Estimate:
+    """Estimate the change in expected EDSS of each arm since a time, treatment start by default.
+
+    Δ_a(t) = E[EDSS | a, t] − E[EDSS | a, since]; positive is worse.
+
+    Parameters
+    ----------
+    fit, at, target, seed
+        As in `expected_edss`.
+    since
+        Years since the index date to compare with.
+
+    Returns
+    -------
+    An `Estimate` in EDSS points: chain × draw × arm × years.
+    """
+    times = check_times(at)
+    levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed)
+    draws = levels.draws.sel(years=times) - levels.draws.sel(years=float(since), drop=True)
+    return Estimate(
+        name="change in EDSS",
+        draws=draws,
+        unit="EDSS points",
+        definition=(
+            f"Mean EDSS at the time minus at {since:g} years, of new patients like {whom(fit.design, target)}; positive is worse."
+        ),
+        source=fit.description,
+        caveats=fit.caveats,
+        null=0.0,
+    )
+
+
+def slope(
+    fit: Fitted, between: tuple[float, float] = (0.0, 2.0), *, target: str = "everyone", seed: int = 0
+) -> Estimate:
+    """Estimate the mean slope of expected EDSS between two times, by arm.
+
+    (E[EDSS | a, t₂] − E[EDSS | a, t₁]) / (t₂ − t₁); positive is worse.
+
+    Parameters
+    ----------
+    fit, target, seed
+        As in `expected_edss`.
+    between
+        The two times, years since the index date.
+
+    Returns
+    -------
+    An `Estimate` in EDSS points per year: chain × draw × arm.
+    """
+    start, end = between
+    if not end > start:
+        raise ValueError(f"between must be two ascending times, not {between}.")
+    total = change(fit, end, since=start, target=target, seed=seed)
+    return Estimate(
+        name="slope of EDSS",
+        draws=total.draws.isel(years=0, drop=True) / (end - start),
+        unit="EDSS points per year",
+        definition=f"Change of mean EDSS per year from {start:g} to {end:g} years, of new patients like {whom(fit.design, target)}.",
+        source=fit.description,
+        caveats=fit.caveats,
+        null=0.0,
+    )

@@ -1,0 +1,1 @@
+"""Fitting models: NUTS, classical estimators, convergence, results and their files."""

@@ -1,0 +1,210 @@
+"""Sampling by NUTS through nutpie, with convergence checks, and draws from the prior."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajectories.cohort import Cohort
+from trajectories.fitting.diagnostics import find_problems, refuse
+from trajectories.fitting.fit import Fit
+from trajectories.models.base import Design, MixedModel
+
+__all__ = ["compile_model", "run", "sample", "sample_prior", "versions"]
+
+MAX_TREE_DEPTH = 10
+LIBRARIES = (
+    "trajectories",
+    "pymc",
+    "pytensor",
+    "nutpie",
+    "numba",
+    "arviz",
+    "xarray",
+    "numpy",
+    "pandas",
+    "formulae",
+)
+
+
+def sample(
+    model: MixedModel,
+    cohort: Cohort,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    target_accept: float = 0.9,
+    seed: int | None = None,
+    progress: bool = True,
+    accept_problems: bool = False,
+) -> Fit:
+    """Sample a model's posterior by NUTS and refuse the result if it did not converge.
+
+    Parameters
+    ----------
+    model
+        The specification, such as `models.OrdinalMixed(...)`.
+    cohort
+        The patients.
+    draws, tune, chains
+        Kept draws and warm-up steps a chain, and how many chains.
+    target_accept
+        Acceptance that the step size aims at; nearer 1 means smaller steps.
+    seed
+        The same seed gives the same draws within a process, and to about 1e-11 at first in another; None takes a random seed, kept
+        in `fit.settings`.
+    progress
+        Whether to show a progress bar.
+    accept_problems
+        Return the fit even if it did not converge; every later summary then says so.
+
+    Returns
+    -------
+    A `Fit`.
+
+    Raises
+    ------
+    ConvergenceError
+        If R-hat > 1.01, bulk or tail ESS < 400 for a population parameter, or more than 1 % of the draws diverge or reach the
+        tree-depth limit; the message lists what to try.
+    FormulaError
+        If the formula does not fit the cohort.
+
+    Source: Hoffman and Gelman (2014), Journal of Machine Learning Research 15:1593; the convergence limits are those of Vehtari et al.
+    (2021), doi:10.1214/20-BA1221.
+    """
+    for name, count, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
+        if count < least:
+            raise ValueError(f"{name} must be at least {least}, not {count}.")
+    design = model.design(cohort)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    fit = run(
+        model, design, compile_model(model, design), draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    if not accept_problems:
+        refuse(fit.found)
+    return fit
+
+
+def compile_model(model: MixedModel, design: Design) -> Any:
+    """Compile a model for nutpie; the result can be refitted by `with_data` on designs of the same number of patients."""
+    import nutpie
+
+    graph = model.build(design)
+    return nutpie.compile_pymc_model(graph, var_names=[variable.name for variable in graph.free_RVs])
+
+
+def run(
+    model: MixedModel,
+    design: Design,
+    compiled: Any,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    target_accept: float,
+    seed: int,
+    progress: bool,
+) -> Fit:
+    """Run a compiled model and gather the result, whatever its convergence."""
+    import nutpie
+
+    begin = time.perf_counter()
+    trace = nutpie.sample(
+        compiled, draws=draws, tune=tune, chains=chains, cores=min(chains, os.process_cpu_count() or 1), seed=seed,
+        target_accept=target_accept, maxdepth=MAX_TREE_DEPTH, save_warmup=False, progress_bar=progress,
+    )  # fmt: skip
+    seconds = time.perf_counter() - begin
+    raw, stats = trace["posterior"].to_dataset(), trace["sample_stats"].to_dataset()
+    if raw.sizes["draw"] < draws:
+        raise KeyboardInterrupt(f"sampling stopped after {raw.sizes['draw']} of {draws} draws")
+    settings = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "target_accept": target_accept,
+        "seed": seed,
+        "seconds": seconds,
+    }
+    return _gather(model, design, raw, stats, settings)
+
+
+def _gather(
+    model: MixedModel, design: Design, raw: xr.Dataset, stats: xr.Dataset, settings: dict[str, float]
+) -> Fit:
+    parameters = model.parameters({str(name): raw[name].to_numpy() for name in raw.data_vars}, design)
+    kept = [
+        name
+        for name in ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size", "logp")
+        if name in stats
+    ]
+    stats = stats[kept].rename(
+        {"depth": "tree_depth", "logp": "lp", "maxdepth_reached": "reached_max_treedepth"}
+    )
+    arrays = design.to_xarray()
+    outcome = design.formula.response
+    data = xr.DataTree.from_dict(
+        {
+            "posterior": parameters,
+            "sample_stats": stats,
+            "log_likelihood": model.log_likelihood(parameters, design).to_dataset(name=outcome),
+            "observed_data": arrays[[outcome]],
+            "constant_data": arrays.drop_vars(outcome),
+        }
+    )
+    return Fit(
+        model=model,
+        design=design,
+        data=data,
+        found=find_problems(parameters, stats),
+        settings=settings,
+        versions=versions(),
+    )
+
+
+def sample_prior(model: MixedModel, cohort: Cohort, *, draws: int = 1000, seed: int | None = None) -> Fit:
+    """Draw parameters from the prior: the same estimands and checks then show what the priors imply.
+
+    Parameters
+    ----------
+    model, cohort
+        As in `sample`; of the cohort only the visits' times and covariates are used, its outcome for nothing but the choice of units.
+    draws
+        How many draws.
+    seed
+        The same seed gives the same draws.
+
+    Returns
+    -------
+    A `Fit` whose `source` is "prior" and whose `data` has the group `prior`.
+    """
+    import pymc as pm
+
+    design = model.design(cohort)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    graph = model.build(design)
+    names = [variable.name for variable in graph.free_RVs]
+    drawn = pm.draw([graph[name] for name in names], draws=draws, random_seed=np.random.default_rng(seed))
+    raw = {name: np.asarray(values)[None] for name, values in zip(names, drawn, strict=True)}
+    parameters = model.parameters(raw, design)
+    return Fit(
+        model=model,
+        design=design,
+        data=xr.DataTree.from_dict({"prior": parameters}),
+        settings={"draws": draws, "seed": seed},
+        versions=versions(),
+        source="prior",
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a fit depends on."""
+    return {library: version(library) for library in LIBRARIES}

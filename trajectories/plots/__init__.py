@@ -1,0 +1,1 @@
+"""Plots: functions of results."""
