@@ -37,7 +37,7 @@ _PUBLIC = {
 }
 _MODULES = ("edss", "models", "plots", "priors")
 
-__all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604
+__all__ = [*_PUBLIC, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

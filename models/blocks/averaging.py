@@ -32,12 +32,12 @@ def distribution(distance: Floats, link: Link) -> Floats:
 def differences(cumulative: Floats) -> Floats:
     """Return probabilities of the levels (… × 20) from cumulative ones (… × 19)."""
     ends = np.zeros((*cumulative.shape[:-1], 1))
-    return np.diff(cumulative, axis=-1, prepend=ends, append=ends + 1.0)
+    return np.asarray(np.diff(cumulative, axis=-1, prepend=ends, append=ends + 1.0))
 
 
 def patient_variance(covariance: Floats, Z: Floats) -> Floats:
     """Variance of z'u: samples × rows."""
-    return np.einsum("rq,sqp,rp->sr", Z, covariance, Z)
+    return np.asarray(np.einsum("rq,sqp,rp->sr", Z, covariance, Z))
 
 
 def level_probabilities(
@@ -67,7 +67,7 @@ def _over_rows(cutpoints: Floats, eta: Floats, sd: Floats, weights: Floats, link
     else:
         mass = np.broadcast_to(weights, eta.shape)
     below = averaged_cumulative(cutpoints[:, :, None] - eta[:, None, :], sd[:, None, None], link)
-    return np.einsum("skm,sm->sk", below, mass)
+    return np.asarray(np.einsum("skm,sm->sk", below, mass))
 
 
 def _gathered(eta: Floats, weights: Floats, sd: Floats, link: Link) -> tuple[Floats, Floats]:

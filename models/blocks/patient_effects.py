@@ -104,7 +104,7 @@ def effects_of(first: Floats, draws: dict[str, Floats], sd: Floats, L: Floats) -
         rest = np.asarray(draws["patient_slopes_standard"])
         standard += [rest[..., j, :] for j in range(q - 1)]
     z = np.stack(standard, axis=-1)
-    return np.einsum("...ij,...pj->...pi", sd[..., :, None] * L, z)
+    return np.asarray(np.einsum("...ij,...pj->...pi", sd[..., :, None] * L, z))
 
 
 def on_user_scale(effects: Floats, cholesky: Floats, scaling: Scaling) -> tuple[Floats, Floats]:

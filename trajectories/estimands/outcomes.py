@@ -100,11 +100,11 @@ class Stabilisation:
         frame = base[["mean", "lower", "upper"]].rename(columns={"mean": "change"})
         for label, bounds in self._events().items():
             frame[label] = self.change.probability(**bounds)
-        seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw")).to_pandas()
-        frame = frame.join(seen[list(OUTCOMES)].rename(columns={o: f"patients {o}" for o in OUTCOMES}))
-        frame.attrs.update(
-            base.attrs, margin=self.margin, untreated_drift=self.untreated_drift, rule=self.rule.name
-        )
+        seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw"))
+        for outcome in OUTCOMES:
+            frame[f"patients {outcome}"] = seen.sel(outcome=outcome).to_series()
+        frame.attrs.update({str(key): value for key, value in base.attrs.items()})
+        frame.attrs.update(margin=self.margin, untreated_drift=self.untreated_drift, rule=self.rule.name)
         return frame
 
     def _events(self) -> dict[str, dict[str, float]]:

@@ -92,20 +92,25 @@ def find_problems(parameters: xr.Dataset, stats: xr.Dataset) -> tuple[Problem, .
 def _worst(values: pd.Series, bad: pd.Series, name: str, limit: str, largest: bool = False) -> Problem | None:
     if not bad.any():
         return None
-    where = values[bad].idxmax() if largest else values[bad].idxmin()
-    label = " ".join(part for part in where if part)
-    shown = f"{values[where]:.3f}" if largest else f"{values[where]:.0f}"
+    values = values.dropna()
+    place = int(values.to_numpy().argsort()[-1 if largest else 0])
+    worst = float(values.iloc[place])
+    shown, label = f"{worst:.3f}" if largest else f"{worst:.0f}", _label(values, place)
     return Problem(
-        what=f"{name} {limit} for {int(bad.sum())} of {len(values)} parameters, worst {shown} ({label})",
+        what=f"{name} {limit} for {int(bad.sum())} of {len(bad)} parameters, worst {shown} ({label})",
         serious=True,
     )
+
+
+def _label(values: pd.Series, place: int) -> str:
+    return " ".join(str(part) for part in values.index[place] if part)
 
 
 def _constant(r_hat: pd.Series) -> Problem | None:
     stuck = r_hat.isna()
     if not stuck.any():
         return None
-    label = " ".join(part for part in stuck.idxmax() if part)
+    label = _label(r_hat, int(stuck.to_numpy().argmax()))
     return Problem(
         what=f"{int(stuck.sum())} parameters did not move or are not finite, such as {label}", serious=True
     )

@@ -102,7 +102,9 @@ class Fit:
             for label, values in zip(labels, np.atleast_2d(stacked.to_numpy()), strict=True):
                 lower, upper = np.quantile(values, [(1 - ci) / 2, (1 + ci) / 2])
                 row = {"mean": values.mean(), "sd": values.std(ddof=1), "lower": lower, "upper": upper}
-                extra = {} if table is None else table.loc[(str(name), label)].to_dict()
+                extra = (
+                    {} if table is None else {c: float(table[c][(str(name), label)]) for c in table.columns}
+                )
                 rows[row_name(str(name), label)] = {**row, **extra}
         frame = pd.DataFrame.from_dict(rows, orient="index")
         frame.index.name = "term"

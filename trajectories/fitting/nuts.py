@@ -119,7 +119,7 @@ def run(
 
     begin = time.perf_counter()
     trace = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, cores=min(chains, os.process_cpu_count() or 1), seed=seed,
+        compiled, draws=draws, tune=tune, chains=chains, cores=min(chains, os.cpu_count() or 1), seed=seed,
         target_accept=target_accept, maxdepth=MAX_TREE_DEPTH, save_warmup=False, progress_bar=progress,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
@@ -192,7 +192,12 @@ def sample_prior(model: MixedModel, cohort: Cohort, *, draws: int = 1000, seed: 
     seed = secrets.randbelow(2**31) if seed is None else seed
     graph = model.build(design)
     names = [variable.name for variable in graph.free_RVs]
-    drawn = pm.draw([graph[name] for name in names], draws=draws, random_seed=np.random.default_rng(seed))
+    drawn = pm.draw(
+        [graph[name] for name in names],
+        draws=draws,
+        random_seed=np.random.default_rng(seed),
+        mode="FAST_COMPILE",
+    )
     raw = {name: np.asarray(values)[None] for name, values in zip(names, drawn, strict=True)}
     parameters = model.parameters(raw, design)
     return Fit(
