@@ -126,13 +126,13 @@ class OrdinalMixed(EdssModel):
         matrices, by_patient = design.formula.matrices, design.patient_level()
         X, Z = _scaling(design).apply(matrices.X), _effect_scaling(design).apply(matrices.Z)
         first = np.unique(design.patient, return_index=True)[1]
-        middle = _middle(design)
         with pm.Model(coords=_coords(design)) as model:
             visits = pm.Data("patient_of_visit", design.patient, dims="visit")
             X_visit = pm.Data("X_visit", X[:, ~by_patient])
             X_patient = pm.Data("X_patient", X[first][:, by_patient])
             Z_visit = pm.Data("Z_visit", Z[:, 1:])
             codes = pm.Data("codes", edss.code(design.outcome), dims="visit")
+            middle = pm.Data("middle_cutpoint", np.int64(_middle(design)))
             cutpoints, effects = self._scale_variables(design)
             linear, patients = -cutpoints[middle], 0.0
             if design.terms:

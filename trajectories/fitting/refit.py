@@ -112,9 +112,7 @@ def _check_same_graph(before: Any, after: Any) -> None:
     """Raise a ValueError if the log-densities differ in more than the data that `with_data` replaces."""
     from pytensor.graph.basic import equal_computations
 
-    if not equal_computations(
-        [before.logp()], [after.logp()], in_xs=_inputs(before), in_ys=_inputs(after)
-    ):
+    if not equal_computations([before.logp()], [after.logp()], in_xs=_inputs(before), in_ys=_inputs(after)):
         raise ValueError(
             "the design changes something that was compiled into the model, such as the scale of a prior that is given per unit "
             "of a term: compile it again."
