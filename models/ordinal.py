@@ -14,7 +14,7 @@ from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
-from trajectories.models.blocks import averaging, patient_effects
+from trajectories.models.blocks import averaging, levels, patient_effects
 from trajectories.models.blocks.coefficients import CoefficientPriors, coefficient_priors
 from trajectories.models.blocks.cutpoints import average_scale, cutpoints_from_probabilities, with_ends
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
@@ -104,6 +104,11 @@ class OrdinalMixed(EdssModel):
         """The priors; change some with `with_priors`."""
         return OrdinalPriors() if self.prior is None else self.prior
 
+    @property
+    def _share(self) -> float:
+        """The Dirichlet's concentration of one level."""
+        return self.priors.cutpoints.concentration / len(edss.LEVELS)
+
     def design(self, cohort: Cohort) -> Design:
         """Make the design: one row a visit with an EDSS."""
         design = edss_design(self.formula, cohort)
@@ -148,14 +153,13 @@ class OrdinalMixed(EdssModel):
         return model
 
     def _scale_variables(self, design: Design) -> tuple[Any, patient_effects.Standardised]:
-        import pymc as pm
         import pytensor.tensor as pt
 
         effects = patient_effects.effect_variables(self.priors, design.effects)
-        share = self.priors.cutpoints.concentration / len(edss.LEVELS)
-        levels = pm.Dirichlet("level_probabilities", a=np.full(len(edss.LEVELS), share), dims="level")
+        scores = levels.level_scores("level_scores_internal", self._share, "level")
         scale = average_scale(effects.sd[0] ** 2, self.link, pt)
-        return cutpoints_from_probabilities(levels, scale, self.link, pt), effects
+        averaged = levels.probabilities(scores, self._share, pt)
+        return cutpoints_from_probabilities(averaged, scale, self.link, pt), effects
 
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into coefficients, cutpoints and patient effects in the user's units."""
@@ -163,7 +167,9 @@ class OrdinalMixed(EdssModel):
         x, z = _scaling(design), _effect_scaling(design)
         sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
         scale = average_scale(sd[..., 0] ** 2, self.link, np)
-        cutpoints = cutpoints_from_probabilities(d["level_probabilities"], scale, self.link, np)
+        cutpoints = cutpoints_from_probabilities(
+            levels.probabilities(d["level_scores_internal"], self._share, np), scale, self.link, np
+        )
         linear = -cutpoints[..., [_middle(design)]]
         beta = np.zeros((*sd.shape[:-1], 0))
         if design.terms:

@@ -1,0 +1,92 @@
+"""Probabilities of the 20 levels, Dirichlet a priori, in coordinates that NUTS moves well in.
+
+A Dirichlet vector is a vector of independent Gamma(α) variables over their sum. With α = 0.1 a level that nobody has may have a mass
+anywhere from 1e-3 to 1e-60: on the log scale an exponential tail ten units wide that ends in a wall one unit wide, where the data say
+that the level is rare. The coordinates x straighten this out: log g = x + (1/α − 1) log Φ(x), so that g ∝ exp(−x²/(2α)) for x → −∞ has
+a normal tail in x, and g = exp(x) for x → ∞. Measured on 35 patients with seven empty levels, against the usual simplex
+coordinates: four times the effective sample size of the cutpoints in half the time, no divergence instead of fifteen.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from trajectories.models.base import Floats
+from trajectories.models.blocks.densities import log_normal_cdf
+
+__all__ = ["draw_scores", "level_scores", "log_mass", "probabilities", "scores_of"]
+
+
+def log_mass(scores: Any, alpha: float, xp: ModuleType) -> Any:
+    """Return log g of scores x: x + (1/α − 1)⁺ log Φ(x)."""
+    return scores + max(1 / alpha - 1, 0.0) * log_normal_cdf(scores, xp)
+
+
+def log_density(scores: Any, alpha: float, xp: ModuleType) -> Any:
+    """Log-density of each score when g ~ Gamma(α), up to a constant: α log g − g + log(d log g / dx)."""
+    log_cdf = log_normal_cdf(scores, xp)
+    power = max(1 / alpha - 1, 0.0)
+    logs = scores + power * log_cdf
+    slope = 1 + power * xp.exp(-0.5 * scores**2 - 0.5 * np.log(2 * np.pi) - log_cdf)
+    return alpha * logs - xp.exp(logs) + xp.log(slope)
+
+
+def probabilities(scores: Any, alpha: float, xp: ModuleType) -> Any:
+    """Return level probabilities, … × 20, from scores of the same shape.
+
+    >>> import numpy as np
+    >>> probabilities(np.zeros(4), 0.1, np).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    logs = log_mass(scores, alpha, xp)
+    mass = xp.exp(logs - xp.max(logs, axis=-1, keepdims=True))
+    return mass / xp.sum(mass, axis=-1, keepdims=True)
+
+
+def level_scores(name: str, alpha: float, dim: str) -> Any:
+    """Make the scores as a variable of the open PyMC model."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from trajectories.edss import LEVELS
+
+    def logp(value: Any, shape: Any) -> Any:
+        return log_density(value, alpha, pt)
+
+    def random(shape: Any, rng: np.random.Generator | None = None, size: Any = None) -> Floats:
+        return draw_scores(alpha, np.shape(shape) if size is None else size, rng)
+
+    def start(rv: Any, size: Any, shape: Any) -> Any:
+        return pt.zeros(len(LEVELS))
+
+    return pm.CustomDist(
+        name,
+        np.full(len(LEVELS), alpha),
+        logp=logp,
+        random=random,
+        support_point=start,
+        dims=dim,
+        dtype="float64",
+    )
+
+
+def draw_scores(alpha: float, size: Any, rng: np.random.Generator | None) -> Floats:
+    """Draw scores from the prior, in logarithms: a Gamma(0.1) variable is often smaller than any floating-point number."""
+    rng = np.random.default_rng() if rng is None else rng
+    # Gamma(α) = Gamma(α + 1) · U^(1/α) (Marsaglia and Tsang 2000, doi:10.1145/358407.358414).
+    logs = np.log(rng.gamma(alpha + 1.0, size=size)) + np.log(rng.uniform(size=size)) / alpha
+    return scores_of(logs, alpha)
+
+
+def scores_of(logs: Floats, alpha: float) -> Floats:
+    """Invert `log_mass` by bisection to full precision."""
+    low = np.full(np.shape(logs), -60.0)
+    high = np.full(np.shape(logs), 60.0)
+    for _ in range(70):
+        middle = (low + high) / 2
+        below = log_mass(middle, alpha, np) < logs
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2)
