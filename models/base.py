@@ -251,13 +251,17 @@ def assemble(
     lost = cohort.n_patients - len(patients)
     if lost:
         more.append(f"{lost} of {cohort.n_patients} patients have no row left and are not in the model")
+    arms = tuple(str(arm) for arm in frame["arm"].cat.categories)
+    gone = [arm for arm in cohort.arms if arm not in arms]
+    if gone:
+        more.append(f"no patient of {', '.join(gone)} has a row left: these arms are not in the model")
     return Design(
         formula=parsed,
         frame=frame,
         target=first[["arm", *patient_level]].assign(arm=first["arm"].cat.remove_unused_categories()),
         exposure=None if exposure is None else frame[exposure].to_numpy(dtype=float),
         excluded=(*excluded, *more),
-        arms=tuple(str(arm) for arm in frame["arm"].cat.categories),
+        arms=arms,
         cohort_name=cohort.name,
         simulated=cohort.simulated,
         index_date=cohort.index_date,
@@ -266,6 +270,12 @@ def assemble(
 
 def _edss_rows(cohort: Cohort, named: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
     visits, patients = cohort.visits, cohort.patients
+    twice = [name for name in named if name in visits.columns and name in patients.columns]
+    if twice:
+        raise FormulaError(
+            f"{twice[0]!r} is a column of the visits and of the patients: give one of them another name, so that the formula says "
+            "which is meant."
+        )
     excluded = []
     missing = int(visits["edss"].isna().sum())
     if missing:

@@ -1,0 +1,324 @@
+"""Evaluating a formula on a table: named terms, named patient effects, and the same again on other tables."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trajectories.formulas.syntax import PATIENT, FormulaError, names, refuse_syntax, response_of
+from trajectories.formulas.transforms import OFFERED, TRANSFORMS
+
+__all__ = ["Matrices", "ParsedFormula", "parse", "variables"]
+
+type Floats = NDArray[np.float64]
+
+_INTERCEPT = "Intercept"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Matrices:
+    """A formula's matrices on one table: fixed terms X (rows × terms, no intercept) and patient terms Z (rows × effects).
+
+    Parameters
+    ----------
+    X
+        Columns of the fixed terms.
+    Z
+        Columns of the patient effects, the intercept's ones included.
+    """
+
+    X: Floats
+    Z: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParsedFormula:
+    """A formula evaluated on a table once, ready to be evaluated on others in the same way (same levels, same spline knots).
+
+    Parameters
+    ----------
+    text
+        The formula as it was written.
+    response
+        Name of the outcome.
+    terms
+        Names of the fixed terms, one a column of X.
+    effects
+        Names of the patient effects, one a column of Z, "intercept" for the intercept; empty without patient effects.
+    columns
+        The columns of a table that the formula uses, the outcome and the patient left out.
+    frame
+        These columns of the table it was evaluated on: numbers, and ordered categories whose first level is the reference.
+    matrices
+        X and Z of that table.
+    """
+
+    text: str
+    response: str
+    terms: tuple[str, ...]
+    effects: tuple[str, ...]
+    columns: tuple[str, ...]
+    frame: pd.DataFrame = field(repr=False)
+    matrices: Matrices = field(repr=False)
+    _parsed: Any = field(repr=False)
+
+    def at(self, table: pd.DataFrame) -> Matrices:
+        """Evaluate the right-hand side on another table.
+
+        Parameters
+        ----------
+        table
+            With every column of `columns`.
+
+        Returns
+        -------
+        Matrices
+            With the same terms and effects, one row a row of the table.
+
+        Raises
+        ------
+        FormulaError
+            For a column that is not there, a missing value, or a category that the fitted table did not have.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"edss": [2.0, 3.0], "arm": ["b", "a"], "years": [0.0, 1.0]})
+        >>> parse("edss ~ arm * years", table).at(pd.DataFrame({"arm": ["a"], "years": [2.0]})).X
+        array([[1., 2., 2.]])
+        """
+        lacking = [name for name in self.columns if name not in table.columns]
+        if lacking:
+            raise FormulaError(f"{self.text!r} needs the column {lacking[0]!r}, which these rows do not have.")
+        frame = _prepared(table, self.columns, like=self.frame)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            common = None if self._parsed.common is None else self._parsed.common.evaluate_new_data(frame)
+            group = None if self._parsed.group is None else self._parsed.group.evaluate_new_data(frame)
+        return _matrices(common, group, frame, (self.text, self.terms, self.effects))
+
+
+def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
+    """Parse a formula and evaluate it on a table.
+
+    Numbers stay numbers. Text becomes categories in order of appearance, of which the first is the reference; categories keep their
+    order (those that no row has are left out); True and False become the categories False, the reference, and True.
+
+    Parameters
+    ----------
+    text
+        `outcome ~ fixed terms + (effects | patient)`; the fixed intercept is always there and never written as a term.
+    table
+        One row an observation, with every column that the formula names; no missing values in them.
+
+    Returns
+    -------
+    ParsedFormula
+        Its terms, effects and matrices.
+
+    Raises
+    ------
+    FormulaError
+        It names the part that cannot be used and what to write instead.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"edss": [2.0, 3.0], "years": [0.0, 1.0]})
+    >>> parse("edss ~ years + (1 | patient)", table).terms
+    ('years',)
+    """
+    columns = _columns(text, table)
+    response = response_of(text)
+    frame = _prepared(table, columns)
+    _refuse_single_levels(frame, text)
+    parsed = _design_matrices(text, frame.assign(**{response: 0.0}))
+    _refuse_groups(parsed, text)
+    terms = () if parsed.common is None else _labels(parsed.common.terms)
+    effects = () if parsed.group is None else tuple(_effect_label(t) for t in _group_labels(parsed.group))
+    return ParsedFormula(
+        text=text,
+        response=response,
+        terms=terms,
+        effects=effects,
+        columns=columns,
+        frame=frame,
+        matrices=_matrices(parsed.common, parsed.group, frame, (text, terms, effects)),
+        _parsed=parsed,
+    )
+
+
+def variables(text: str) -> tuple[str, ...]:
+    """Name the columns on the right-hand side of a formula, the patient column left out.
+
+    Parameters
+    ----------
+    text
+        A formula.
+
+    Returns
+    -------
+    tuple
+        Names in the order of the formula.
+
+    Raises
+    ------
+    FormulaError
+        If the formula cannot be read.
+
+    Examples
+    --------
+    >>> variables("edss ~ arm * on_treatment(years, lag=0.5) + (1 | patient)")
+    ('arm', 'years')
+    """
+    refuse_syntax(text)
+    from formulae import model_description
+
+    try:
+        description = model_description(text)
+    except Exception as error:
+        raise FormulaError(f"the formula {text!r} cannot be read: {error}") from error
+    wanted = description.var_names - {response_of(text), PATIENT, ""}
+    return tuple(name for name in dict.fromkeys(names(text)) if name in wanted)
+
+
+def _columns(text: str, table: pd.DataFrame) -> tuple[str, ...]:
+    columns = variables(text)
+    for name in columns:
+        if name == _INTERCEPT:
+            raise FormulaError(f"a column cannot be called {name!r} in {text!r}: give it another name.")
+        if name not in table.columns:
+            near = difflib.get_close_matches(name, [str(c) for c in table.columns], n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            have = ", ".join(str(column) for column in table.columns if column != PATIENT)
+            raise FormulaError(
+                f"the formula names {name!r}, which the cohort does not have.{hint} It has: {have}."
+            )
+    return columns
+
+
+def _prepared(
+    table: pd.DataFrame, columns: tuple[str, ...], like: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The used columns, text as ordered categories (formulae would re-sort unordered ones), with a constant patient column."""
+    prepared: dict[str, Any] = {}
+    for name in columns:
+        column = table[name].reset_index(drop=True)
+        if column.isna().any():
+            raise FormulaError(
+                f"column {name!r} has {int(column.isna().sum())} missing values: leave those rows out first."
+            )
+        if pd.api.types.is_datetime64_any_dtype(column):
+            raise FormulaError(
+                f"column {name!r} holds dates: turn them into a number first, such as years since a fixed day."
+            )
+        reference = None if like is None else like[name]
+        prepared[name] = (
+            _categories(column, reference) if _is_text(column, reference) else column.astype(float)
+        )
+    return pd.DataFrame({**prepared, PATIENT: pd.Series(["any"] * len(table), dtype="object")})
+
+
+def _is_text(column: pd.Series, reference: pd.Series | None) -> bool:
+    if reference is not None:
+        return isinstance(reference.dtype, pd.CategoricalDtype)
+    return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def _categories(column: pd.Series, reference: pd.Series | None) -> pd.Series:
+    text = column.astype(str)
+    present = set(text)
+    if reference is not None:
+        levels = list(reference.cat.categories)
+        unknown = sorted(present - set(levels))
+        if unknown:
+            raise FormulaError(
+                f"column {column.name!r} has {', '.join(unknown)}, which the fitted cohort did not have: "
+                f"it had {', '.join(levels)}."
+            )
+    elif isinstance(column.dtype, pd.CategoricalDtype):
+        levels = [str(level) for level in column.cat.categories if str(level) in present]
+    elif pd.api.types.is_bool_dtype(column):
+        levels = sorted(present)  # "False" is the reference, whoever comes first
+    else:
+        levels = list(dict.fromkeys(text))
+    return pd.Series(pd.Categorical(text, categories=levels, ordered=True), name=column.name)
+
+
+def _refuse_single_levels(frame: pd.DataFrame, text: str) -> None:
+    for name, column in frame.drop(columns=PATIENT).items():
+        if isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) == 1:
+            raise FormulaError(
+                f"{name!r} is the same ({column.cat.categories[0]}) in every row: leave it out of {text!r}."
+            )
+
+
+def _design_matrices(text: str, frame: pd.DataFrame) -> Any:
+    from formulae import design_matrices
+
+    try:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # found and named afterwards
+            return design_matrices(text, frame, na_action="error", extra_namespace=dict(TRANSFORMS))
+    except KeyError as error:
+        raise FormulaError(
+            f"the formula {text!r} uses {error}, which is neither a column nor one of {', '.join(OFFERED)}."
+        ) from error
+    except Exception as error:
+        raise FormulaError(f"the formula {text!r} cannot be evaluated: {error}") from error
+
+
+def _refuse_groups(parsed: Any, text: str) -> None:
+    if parsed.group is None:
+        return
+    factors = {term.factor.name for term in parsed.group.terms.values()}
+    if factors != {PATIENT}:
+        other = ", ".join(sorted(factors - {PATIENT}))
+        raise FormulaError(
+            f"effects can vary by patient only: write '(… | patient)', not '(… | {other})', in {text!r}."
+        )
+
+
+def _labels(terms: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(label for name, term in terms.items() if name != _INTERCEPT for label in term.labels)
+
+
+def _group_labels(group: Any) -> list[str]:
+    return [label for term in group.terms.values() for label in term.labels]
+
+
+def _effect_label(label: str) -> str:
+    effect = label.rsplit("|", 1)[0]
+    return "intercept" if effect == "1" else effect
+
+
+def _matrices(
+    common: Any, group: Any, frame: pd.DataFrame, named: tuple[str, tuple[str, ...], tuple[str, ...]]
+) -> Matrices:
+    text, terms, effects = named
+    X = np.zeros((len(frame), 0)) if common is None else np.asarray(common.design_matrix, dtype=float)
+    if common is not None and _INTERCEPT in common.slices:
+        X = np.delete(X, common.slices[_INTERCEPT].start, axis=1)
+    Z = np.zeros((len(frame), 0))
+    if group is not None:
+        matrix = group.design_matrix
+        Z = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=float)
+    for labels, columns in ((terms, X), (effects, Z)):
+        _check(labels, columns, text)
+    return Matrices(X=X, Z=Z)
+
+
+def _check(labels: tuple[str, ...], columns: Floats, text: str) -> None:
+    if columns.shape[1] != len(labels):
+        raise FormulaError(
+            f"the columns of {text!r} do not match its terms ({', '.join(labels)}): write its products out, as in 'arm + arm:years'."
+        )
+    bad = ~np.isfinite(columns)
+    for label, wrong in zip(labels, bad.T, strict=True):
+        if wrong.any():
+            raise FormulaError(
+                f"the term {label!r} of {text!r} is not a number in {int(wrong.sum())} of {len(wrong)} rows: it is not defined, or "
+                "infinite, for the values there."
+            )
