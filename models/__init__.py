@@ -6,6 +6,15 @@ if __name__ != "trajectories.models":
         f"(it was imported here as {__name__!r})"
     )
 
+from trajectories.models.gaussian import GaussianMixed, GaussianPriors
 from trajectories.models.ordinal import OrdinalMixed, OrdinalPriors
+from trajectories.models.relapses import RelapseCounts, RelapsePriors
 
-__all__ = ["OrdinalMixed", "OrdinalPriors"]
+__all__ = [
+    "GaussianMixed",
+    "GaussianPriors",
+    "OrdinalMixed",
+    "OrdinalPriors",
+    "RelapseCounts",
+    "RelapsePriors",
+]

@@ -19,13 +19,23 @@ _PUBLIC = {
     "FormulaError": "formulas",
     "PairedTests": "paired",
     "Stabilisation": "estimands",
+    "PointFit": "fitting.point",
+    "DropOut": "simulate",
+    "OrdinalTruth": "simulate",
+    "RelapseTruth": "simulate",
+    "VisitSchedule": "simulate",
     "change": "estimands",
     "contrast": "estimands",
     "describe": "description",
     "expected_edss": "estimands",
+    "edss_at": "windows",
     "load_fit": "fitting.storage",
+    "maximise": "fitting.point",
     "paired_tests": "paired",
     "read_cohort": "reading",
+    "relapse_free": "estimands",
+    "relapse_rate": "estimands",
+    "relapse_windows": "windows",
     "sample": "fitting.nuts",
     "sample_prior": "fitting.nuts",
     "severity_probability": "estimands",
@@ -53,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from trajectories import edss, models, priors
+    from trajectories import edss, models, plots, priors
     from trajectories.cohort import Cohort
     from trajectories.description import Description, describe
     from trajectories.estimands import (
@@ -62,6 +72,8 @@ if TYPE_CHECKING:
         change,
         contrast,
         expected_edss,
+        relapse_free,
+        relapse_rate,
         severity_probability,
         slope,
         stabilisation,
@@ -72,8 +84,10 @@ if TYPE_CHECKING:
     from trajectories.fitting.fit import Fit
     from trajectories.fitting.nuts import sample, sample_prior
     from trajectories.fitting.storage import load_fit
+    from trajectories.fitting.point import PointFit, maximise
     from trajectories.formulas import FormulaError
     from trajectories.paired import PairedTests, paired_tests
     from trajectories.reading import read_cohort
-    from trajectories.simulate import simulate_cohort
+    from trajectories.simulate import DropOut, OrdinalTruth, RelapseTruth, VisitSchedule, simulate_cohort
     from trajectories.tables import CohortError
+    from trajectories.windows import edss_at, relapse_windows

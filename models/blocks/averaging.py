@@ -19,7 +19,7 @@ _FEW = 24
 def flat(array: xr.DataArray) -> Floats:
     """Return chain × draw × … as samples × …."""
     values = array.transpose("chain", "draw", ...).to_numpy()
-    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+    return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
 
 
 def distribution(distance: Floats, link: Link) -> Floats:

@@ -4,6 +4,7 @@ from trajectories.estimands.comparing import contrast
 from trajectories.estimands.outcomes import Stabilisation, stabilisation
 from trajectories.estimands.over_time import change, expected_edss, severity_probability, slope
 from trajectories.estimands.population import ExtrapolationWarning
+from trajectories.estimands.rates import relapse_free, relapse_rate
 
 __all__ = [
     "ExtrapolationWarning",
@@ -11,6 +12,8 @@ __all__ = [
     "change",
     "contrast",
     "expected_edss",
+    "relapse_free",
+    "relapse_rate",
     "severity_probability",
     "slope",
     "stabilisation",

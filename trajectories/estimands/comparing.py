@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from trajectories.estimands.outcomes import Stabilisation
+from trajectories.estimands.population import ALL
 from trajectories.estimate import Estimate, EstimateSet
 
 __all__ = ["contrast"]
@@ -62,14 +63,17 @@ def contrast(
 def _compared(estimate: Estimate, level: str, reference: str, over: str, scale: str) -> Estimate:
     if over not in estimate.draws.dims:
         raise ValueError(f"{estimate.name} has no {over}s to compare: put {over!r} into the formula.")
-    have = [str(name) for name in estimate.draws[over].to_numpy()]
-    for name in (level, reference):
-        if name not in have:
-            raise ValueError(f"there is no {over} {name!r}; there are: {', '.join(have)}.")
     if scale not in ("difference", "ratio"):
         raise ValueError(f"scale must be 'difference' or 'ratio', not {scale!r}.")
-    a, b = (estimate.draws.sel({over: name}, drop=True) for name in (level, reference))
+    a, b = (
+        estimate.draws.isel({over: _place(estimate, over, name)}, drop=True) for name in (level, reference)
+    )
     difference = scale == "difference"
+    if not difference and (bool((b <= 0).any()) or estimate.null == 0):
+        raise ValueError(
+            f"a ratio needs rates or probabilities above 0 in every draw, which {estimate.name} of {reference} is not: compare by "
+            "scale='difference'."
+        )
     return Estimate(
         name=f"{estimate.name}, {level} {'minus' if difference else 'over'} {reference}",
         draws=a - b if difference else a / b,
@@ -79,3 +83,11 @@ def _compared(estimate: Estimate, level: str, reference: str, over: str, scale: 
         caveats=(*estimate.caveats, DESCRIPTIVE if over == "arm" else BEFORE_AFTER),
         null=0.0 if difference else 1.0,
     )
+
+
+def _place(estimate: Estimate, over: str, level: str) -> int:
+    have = [f"{name:g}" if isinstance(name, float) else str(name) for name in estimate.draws[over].to_numpy()]
+    if level not in have:
+        hint = f" Put {over!r} into the formula to compare {over}s." if have == [ALL] else ""
+        raise ValueError(f"there is no {over} {level!r}; there are: {', '.join(have)}.{hint}")
+    return have.index(level)

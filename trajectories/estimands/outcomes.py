@@ -100,7 +100,7 @@ class Stabilisation:
         frame = base[["mean", "lower", "upper"]].rename(columns={"mean": "change"})
         for label, bounds in self._events().items():
             frame[label] = self.change.probability(**bounds)
-        seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw"))
+        seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw"), skipna=False)
         for outcome in OUTCOMES:
             frame[f"patients {outcome}"] = seen.sel(outcome=outcome).to_series()
         frame.attrs.update({str(key): value for key, value in base.attrs.items()})
@@ -130,14 +130,13 @@ class Stabilisation:
         A long frame: `arm`, `margin`, `within` (Pr(|Δ| < margin)), `no_worsening` (Pr(Δ < margin)).
         """
         steps = np.arange(0.05, 1.5001, 0.05) if margins is None else np.asarray(margins, dtype=float)
-        draws = self.change.draws
         parts = [
             pd.DataFrame(
                 {
-                    "arm": draws["arm"].to_numpy(),
+                    "arm": self.change.draws["arm"].to_numpy(),
                     "margin": margin,
-                    "within": (abs(draws) < margin).mean(("chain", "draw")).to_numpy(),
-                    "no_worsening": (draws < margin).mean(("chain", "draw")).to_numpy(),
+                    "within": self.change.probability(within=float(margin)).to_numpy(),
+                    "no_worsening": self.change.probability(below=float(margin)).to_numpy(),
                 }
             )
             for margin in steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,7 +87,7 @@ def target_rows(design: Design, target: str) -> pd.DataFrame:
 def hypothetical(design: Design, rows: pd.DataFrame, arm: str, years: float) -> pd.DataFrame:
     """Set everybody's arm and time."""
     placed = rows.assign(years=years, day=years * 365.25)
-    if arm != ALL:
+    if design.compares_arms:
         placed["arm"] = pd.Categorical([arm] * len(rows), categories=list(design.arms), ordered=True)
     missing = [name for name in design.formula.columns if name not in placed]
     if missing:
@@ -113,6 +114,7 @@ def labelled_draws(
 
 def warn_outside(design: Design, times: list[float]) -> None:
     """Warn where times lie outside the observed follow-up of an arm."""
+    here = str(Path(__file__).parents[1])  # the warning points at the script, not at this package
     for arm in design.arms if design.compares_arms else (None,):
         first, last = design.followup(arm)
         outside = [t for t in times if t < first - 0.5 or t > last + 0.1]
@@ -121,5 +123,5 @@ def warn_outside(design: Design, times: list[float]) -> None:
                 f"{', '.join(f'{t:g}' for t in outside)} years lie outside the observed follow-up"
                 f"{'' if arm is None else f' of {arm}'} ({first:.2f} to {last:.2f} years): the model extrapolates.",
                 ExtrapolationWarning,
-                stacklevel=4,
+                skip_file_prefixes=(here,),
             )

@@ -1,0 +1,230 @@
+"""Maximum likelihood and its relatives through statsmodels: `maximise`, and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from trajectories.cohort import Cohort
+from trajectories.estimate import check_ci
+from trajectories.fitting.counts import CountFit, fit_counts
+from trajectories.fitting.fit import row_name
+from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
+from trajectories.models.base import Design, MixedModel
+from trajectories.models.gaussian import GaussianMixed
+from trajectories.models.relapses import RelapseCounts
+
+__all__ = ["Method", "PointFit", "maximise"]
+
+type Method = Literal["maximum likelihood", "reml", "gee"]
+
+
+class _Solution(Protocol):
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def loglik(self) -> float | None: ...
+    @property
+    def n_parameters(self) -> int: ...
+    def draws(self, n: int, seed: int) -> xr.Dataset: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PointFit:
+    """Estimates with standard errors from a classical estimator; made by `maximise`.
+
+    Every estimand takes it, through draws from the normal approximation of the estimates' distribution.
+
+    Parameters
+    ----------
+    model, design
+        What was fitted to what.
+    method
+        "maximum likelihood", "reml" or "gee".
+    solution
+        The estimator's own result.
+    """
+
+    model: MixedModel
+    design: Design
+    method: Method
+    solution: MixedLMFit | CountFit = field(repr=False)
+
+    @property
+    def loglik(self) -> float:
+        """The log-likelihood at the estimates (restricted for REML); NaN for GEE, which has none."""
+        return np.nan if self.solution.loglik is None else float(self.solution.loglik)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, −2 log-likelihood + 2 parameters; NaN for GEE, and for REML, where it compares nothing in general."""
+        return (
+            np.nan
+            if self.method != "maximum likelihood"
+            else -2 * self.loglik + 2 * self.solution.n_parameters
+        )
+
+    @property
+    def description(self) -> str:
+        """What its draws are, in words."""
+        names = {
+            "maximum likelihood": "the maximum-likelihood estimate",
+            "reml": "the REML estimate",
+            "gee": "the GEE estimate",
+        }
+        return f"the normal approximation around {names[self.method]}"
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Sentences that every output of this fit must carry."""
+        simulated = ("simulated data: nobody was treated",) if self.design.simulated else ()
+        return (*simulated, *self.design.excluded, *self.solution.notes)
+
+    def draws(self, n: int | None = None, seed: int | None = None) -> xr.Dataset:
+        """Draw parameters from the normal approximation: one chain.
+
+        Parameters
+        ----------
+        n
+            How many draws; None for 4000.
+        seed
+            The same seed gives the same draws; None is 0.
+        """
+        return self.solution.draws(4000 if n is None else n, 0 if seed is None else seed)
+
+    def summary(self, ci: float = 0.95) -> pd.DataFrame:
+        """Summarise the parameters: one row a term.
+
+        Parameters
+        ----------
+        ci
+            Probability of the Wald interval: of a standard deviation or dispersion on the log scale, of a correlation on Fisher's.
+
+        Returns
+        -------
+        A frame with columns `estimate`, `se`, `lower`, `upper`; `attrs` say the kind of interval, patients, rows and caveats.
+        """
+        check_ci(ci)
+        frame = (
+            self.solution.to_frame(ci)
+            if isinstance(self.solution, CountFit)
+            else _mixed_frame(self.solution, ci)
+        )
+        frame.attrs.update(
+            interval=f"{ci:.0%} Wald interval ({'robust' if self.method == 'gee' else 'model-based'} standard errors)",
+            method=self.method,
+            loglik=self.loglik,
+            patients=self.design.n_patients,
+            rows=len(self.design.frame),
+            caveats=list(self.caveats),
+        )
+        return frame
+
+    def __str__(self) -> str:
+        summary = self.summary()
+        fit = "no likelihood (GEE)" if np.isnan(self.loglik) else f"log-likelihood {self.loglik:.3f}"
+        notes = "".join(f"\n  - {note}" for note in self.caveats)
+        return (
+            f"{type(self.model).__name__}({self.model.formula!r}) by {self.method}: {fit}\n"
+            f"{self.design.n_patients} patients, {len(self.design.frame)} rows of '{self.design.cohort_name}'{notes}\n"
+            f"{summary.round(4).to_string()}\n  lower, upper: {summary.attrs['interval']}"
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum likelihood") -> PointFit:
+    """Fit a model by a classical estimator of statsmodels.
+
+    `GaussianMixed`: maximum likelihood or REML (MixedLM). `RelapseCounts` without patient effects: maximum likelihood of the negative
+    binomial or Poisson model with exposure; with several rows a patient: GEE, whose rate ratios are population averages.
+
+    Parameters
+    ----------
+    model
+        The specification; its priors are not used.
+    cohort
+        The patients.
+    method
+        "maximum likelihood", "reml" (GaussianMixed) or "gee" (RelapseCounts).
+
+    Returns
+    -------
+    A `PointFit`.
+
+    Raises
+    ------
+    NotImplementedError
+        For `OrdinalMixed`, and for counts with patient effects by maximum likelihood: both need the integrated likelihood.
+    ValueError
+        If the method is not one of the model's.
+    ConvergenceError
+        If no optimiser converged.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_alemtuzumab_35()
+    >>> fit = maximise(models.RelapseCounts("relapses ~ 1", windows=(0.0, None)), cohort)
+    >>> list(fit.summary().columns)
+    ['estimate', 'se', 'lower', 'upper']
+    """
+    if isinstance(model, GaussianMixed):
+        if method not in ("maximum likelihood", "reml"):
+            raise ValueError(f"GaussianMixed is fitted by 'maximum likelihood' or 'reml', not by {method!r}.")
+        design = model.design(cohort)
+        return PointFit(
+            model=model,
+            design=design,
+            method=method,
+            solution=fit_mixedlm(model, design, reml=method == "reml"),
+        )
+    if isinstance(model, RelapseCounts):
+        if method not in ("maximum likelihood", "gee"):
+            raise ValueError(f"RelapseCounts is fitted by 'maximum likelihood' or 'gee', not by {method!r}.")
+        design = model.design(cohort)
+        return PointFit(model=model, design=design, method=method, solution=fit_counts(model, design, method))
+    raise NotImplementedError(
+        f"maximum likelihood of {type(model).__name__} is not part of this version: statsmodels has no ordinal mixed model, and ours comes "
+        "with the integrated likelihood. Use tj.sample(model, cohort), or models.GaussianMixed with the same formula."
+    )
+
+
+def _mixed_frame(fit: MixedLMFit, ci: float) -> pd.DataFrame:
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + ci) / 2))
+    rows = {}
+    for name in ("intercept", "coefficients", "patient_sd", "patient_correlation", "residual_sd"):
+        if name not in fit.estimates:
+            continue
+        array, errors = fit.estimates[name], fit.standard_errors[name]
+        labels = [""] if array.ndim == 0 else [str(label) for label in array[array.dims[0]].to_numpy()]
+        for label, estimate, se in zip(labels, np.atleast_1d(array), np.atleast_1d(errors), strict=True):
+            lower, upper = _wald(name, float(estimate), float(se), z)
+            rows[row_name(name, label)] = {
+                "estimate": float(estimate),
+                "se": float(se),
+                "lower": lower,
+                "upper": upper,
+            }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index.name = "term"
+    return frame
+
+
+def _wald(name: str, estimate: float, se: float, z: float) -> tuple[float, float]:
+    """Interval on the scale where the estimate is nearly normal: log for standard deviations, Fisher's z for correlations."""
+    if name in ("patient_sd", "residual_sd"):
+        width = np.exp(z * se / estimate) if estimate > 0 else np.nan
+        return estimate / width, estimate * width
+    if name == "patient_correlation" and abs(estimate) < 1:
+        half = z * se / (1 - estimate**2)
+        return float(np.tanh(np.arctanh(estimate) - half)), float(np.tanh(np.arctanh(estimate) + half))
+    return estimate - z * se, estimate + z * se
