@@ -1,0 +1,225 @@
+"""What all figures share: colours, sizes, and a sheet with title, warnings and caption around its panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trajectories import printing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = [
+    "BLACK",
+    "DOUBLE",
+    "GREY",
+    "LIGHT",
+    "OUTCOME_COLOURS",
+    "PALETTE",
+    "SINGLE",
+    "SMALL",
+    "arm_colours",
+    "arm_markers",
+    "frame",
+    "interval",
+    "number",
+    "percent",
+    "probability",
+    "sheet",
+    "style",
+    "warnings_of",
+]
+
+# Okabe and Ito (2008), "Color universal design", jfly.uni-koeln.de/color: told apart with any colour vision. Yellow is left
+# out: thin yellow lines are not legible on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BLACK, GREY, LIGHT = "#000000", "#595959", "#D9D9D9"
+WARNING = "#B04A00"  # vermillion, darkened until small letters are legible
+OUTCOME_COLOURS = {"worse": "#D55E00", "stable": "#D9D9D9", "improved": "#56B4E9"}
+
+SINGLE, DOUBLE = 3.5, 7.2
+"""Widths of one and of two columns of a journal, in inches."""
+
+SMALL, NORMAL, LARGE = 7.0, 7.5, 8.5
+"""Font sizes in points; nothing is smaller than 7."""
+
+_LINE = 1.3  # height of a line of text, in font sizes
+_PAD = 0.05  # inches around title and caption
+_LETTER = 0.56  # mean width of a letter of DejaVu Sans, in font sizes
+_LETTER_BOLD = 0.63
+
+
+def style() -> AbstractContextManager[None]:
+    """Set matplotlib's defaults and our sizes while a figure is made, so that it looks the same everywhere."""
+    import matplotlib.style
+
+    ours = {
+        "font.size": NORMAL,
+        "axes.titlesize": NORMAL,
+        "axes.labelsize": NORMAL,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL,
+        "legend.frameon": False,
+        "legend.handlelength": 1.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "lines.linewidth": 1.2,
+        "hatch.linewidth": 0.4,
+        "savefig.dpi": 300,
+    }
+    return matplotlib.style.context(["default", ours])
+
+
+def sheet(
+    *,
+    title: str,
+    warnings: Sequence[str] = (),
+    caption: str = "",
+    width: float = SINGLE,
+    height: float = 2.4,
+    rows: int = 1,
+    columns: int = 1,
+    sharex: bool = False,
+    sharey: bool = False,
+    ratios: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Make a figure with panels (rows × columns), `height` inches of them, and room for what is written around them.
+
+    The figure is none of pyplot's: nothing has to be closed, and it shows itself in a notebook.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from trajectories.plots.notebook import NotebookFigure
+
+    top, bottom = _heading(title, warnings, width), _lines(caption, SMALL, width)
+    above, below = _inches(top), _inches([(line, SMALL) for line in bottom])
+    total = height + above + below
+    room = (0.0, below / total, 1.0, height / total)
+    figure = NotebookFigure(
+        figsize=(width, total), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.04, h_pad=0.04)
+    )
+    frame(figure, top, bottom)
+    axes = figure.subplots(
+        rows,
+        columns,
+        sharex=sharex,
+        sharey=sharey,
+        squeeze=False,
+        width_ratios=ratios,
+        height_ratios=heights,
+    )
+    for ax in axes.flat:
+        # Ticks made when the figure is drawn would take the sizes of that moment.
+        ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+    return figure, axes
+
+
+def frame(figure: Figure, top: Sequence[tuple[str, float]], bottom: Sequence[str]) -> None:
+    """Write title and warnings at the top, the caption at the bottom of a figure, inside the room left for them."""
+    width, height = figure.get_size_inches()
+    y = height - _PAD
+    for k, (line, size) in enumerate(top):
+        figure.text(
+            0.06 / width, y / height, line, fontsize=size, va="top", fontweight="bold", color=BLACK if size == LARGE else WARNING,
+            gid=f"heading {k}",
+        )  # fmt: skip
+        y -= size * _LINE / 72
+    y = _PAD
+    for line in reversed(bottom):
+        figure.text(0.06 / width, y / height, line, fontsize=SMALL, va="bottom", color=GREY, gid="caption")
+        y += SMALL * _LINE / 72
+
+
+def _heading(title: str, warnings: Sequence[str], width: float) -> list[tuple[str, float]]:
+    lines = [(line, LARGE) for line in _lines(title, LARGE, width, _LETTER_BOLD)]
+    for warning in warnings:
+        lines += [(line, SMALL) for line in _lines(warning, SMALL, width, _LETTER_BOLD)]
+    return lines
+
+
+def _lines(text: str, size: float, width: float, letter: float = _LETTER) -> list[str]:
+    letters = int((width - 0.12) * 72 / (size * letter))
+    return [line for part in text.split("\n") for line in wrap(part, letters)]
+
+
+def _inches(lines: Sequence[tuple[str, float]]) -> float:
+    return sum(size for _, size in lines) * _LINE / 72 + 2 * _PAD if lines else _PAD
+
+
+def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = (), source: str = "") -> list[str]:
+    """Return what must be written on the figure itself: simulated data, draws from the prior, no convergence."""
+    said = list(caveats)
+    written = []
+    if simulated or any(caveat.startswith("simulated data") for caveat in said):
+        written.append("SIMULATED data: nobody was treated")
+    if "PRIOR" in source:
+        written.append("draws from the PRIOR, no data used")
+    if any(caveat.startswith("NOT CONVERGED") for caveat in said):
+        written.append("NOT CONVERGED (accepted by the user)")
+    return written
+
+
+def arm_colours(arms: Sequence[str]) -> dict[str, str]:
+    """Give each arm its colour, by its place among all arms; the same in every figure."""
+    return {arm: PALETTE[k % len(PALETTE)] for k, arm in enumerate(arms)}
+
+
+def arm_markers(arms: Sequence[str]) -> dict[str, str]:
+    """Give each arm its marker: colour never carries a meaning alone."""
+    return {arm: MARKERS[k % len(MARKERS)] for k, arm in enumerate(arms)}
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with a true minus sign.
+
+    >>> number(-0.5), number(float("nan"))
+    ('−0.50', '–')
+    """
+    text = printing.number(value, digits)
+    return "–" if text == printing.MISSING else text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Write a share in percent.
+
+    >>> percent(0.95), percent(0.999)
+    ('95 %', '99.9 %')
+    """
+    return f"{100 * share:.6g} %"
+
+
+def interval(lower: float, upper: float, digits: int = 2) -> str:
+    """Write an interval.
+
+    >>> interval(-0.25, 0.5)
+    '−0.25 to 0.50'
+    """
+    return f"{number(lower, digits)} to {number(upper, digits)}"
+
+
+def probability(p: float) -> str:
+    """Write a probability, never rounded to 0 or 1.
+
+    >>> probability(0.934), probability(0.9997), probability(0.0002), probability(0.996)
+    ('0.93', '> 0.999', '< 0.001', '0.996')
+    """
+    if np.isnan(p):
+        return "–"
+    if p < 0.001:
+        return "< 0.001"
+    if p > 0.999:
+        return "> 0.999"
+    return f"{p:.3f}" if p < 0.01 or p > 0.99 else f"{p:.2f}"
