@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ class PatientPriors:
     def __post_init__(self) -> None:
         check_scale("intercept_sd", self.intercept_sd)
         check_scale("slope_sd", self.slope_sd)
+        if not isinstance(self.correlation, LKJ):
+            raise TypeError(f"the prior of correlation must be LKJ(...), not {self.correlation!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +57,34 @@ def effect_variables(priors: PatientPriors, effects: tuple[str, ...]) -> Standar
     q = len(effects)
     if q == 1:
         return Standardised(sd=sd, cholesky=pt.ones((1, 1)))
-    if q == 2:  # LKJ(η) for one correlation is (ρ + 1)/2 ~ Beta(η, η): cheaper than a Cholesky factor
-        half = pm.Beta("patient_correlation_internal", priors.correlation.shape, priors.correlation.shape)
-        rho = 2 * half - 1
-        rest = pt.sqrt(1 - rho**2)
-        return Standardised(sd=sd, cholesky=pt.stacklists([[1.0, 0.0], [rho, rest]]))
-    correlation = pm.LKJCorr("patient_correlation_internal", n=q, eta=priors.correlation.shape)
-    return Standardised(sd=sd, cholesky=pt.linalg.cholesky(correlation))
+    shapes = _partial_shapes(q, priors.correlation.shape)
+    halves = pm.Beta("patient_correlation_internal", shapes, shapes, shape=len(shapes))
+    return Standardised(sd=sd, cholesky=_factor(2 * halves - 1, q, pt))
+
+
+def _partial_shapes(q: int, shape: float) -> Floats:
+    """Shapes a of the partial correlations z, (z + 1)/2 ~ Beta(a, a), that make the correlation matrix LKJ(shape).
+
+    In column j = 1, 2, … of the Cholesky factor a = shape + (q − 1 − j)/2; for two effects this is ρ itself with a = shape.
+
+    Source: Lewandowski, Kurowicka and Joe (2009), section 2.4, Journal of Multivariate Analysis 100:1989,
+    doi:10.1016/j.jmva.2009.04.008.
+    """
+    return np.array([shape + (q - 2 - j) / 2 for i in range(1, q) for j in range(i)])
+
+
+def _factor(partial: Any, q: int, xp: ModuleType) -> Any:
+    """Cholesky factor of a correlation matrix, … × q × q, from partial correlations (… × pairs, row by row below the diagonal)."""
+    zero, place = 0.0 * partial[..., 0], 0
+    rows = [[zero + 1.0, *[zero] * (q - 1)]]
+    for i in range(1, q):
+        row, left = [], zero + 1.0
+        for _ in range(i):
+            row.append(partial[..., place] * xp.sqrt(left))
+            left = left * (1 - partial[..., place] ** 2)
+            place += 1
+        rows.append([*row, xp.sqrt(left), *[zero] * (q - 1 - i)])
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def scale_priors(priors: PatientPriors, effects: tuple[str, ...]) -> list[HalfNormal | Exponential]:
@@ -85,14 +109,9 @@ def slopes(first: Any, variables: Standardised, effects: tuple[str, ...]) -> lis
 
 def covariance_of(draws: dict[str, Floats], sd: Floats, q: int) -> tuple[Floats, Floats]:
     """Return the Cholesky factor of the correlation and of the covariance, … × q × q, from draws of the variables."""
-    L = np.zeros((*sd.shape[:-1], q, q))
-    if q == 1:
-        L[..., 0, 0] = 1.0
-    elif q == 2:
-        rho = 2 * np.asarray(draws["patient_correlation_internal"]) - 1
-        L[..., 0, 0], L[..., 1, 0], L[..., 1, 1] = 1.0, rho, np.sqrt(1 - rho**2)
-    else:
-        L = np.linalg.cholesky(np.asarray(draws["patient_correlation_internal"]))
+    L = np.ones((*sd.shape[:-1], 1, 1))
+    if q > 1:
+        L = np.asarray(_factor(2 * np.asarray(draws["patient_correlation_internal"]) - 1, q, np))
     return L, sd[..., :, None] * L
 
 

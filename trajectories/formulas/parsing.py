@@ -94,7 +94,9 @@ class ParsedFormula:
         """
         lacking = [name for name in self.columns if name not in table.columns]
         if lacking:
-            raise FormulaError(f"{self.text!r} needs the column {lacking[0]!r}, which these rows do not have.")
+            raise FormulaError(
+                f"{self.text!r} needs the column {lacking[0]!r}, which these rows do not have."
+            )
         frame = _prepared(table, self.columns, like=self.frame)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             common = None if self._parsed.common is None else self._parsed.common.evaluate_new_data(frame)

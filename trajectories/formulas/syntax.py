@@ -93,7 +93,7 @@ def _refuse_operators(outline: str, text: str) -> None:
 
 def _refuse_intercepts(parts: list[str], text: str) -> None:
     for part in parts:
-        numbers = re.findall(rf"(-\s*)?(?<![\w.])(\d[\w.]*)", part)
+        numbers = re.findall(r"(-\s*)?(?<![\w.])(\d[\w.]*)", part)
         if any(minus or float(number) == 0 for minus, number in numbers if _is_number(number)):
             raise FormulaError(
                 f"an intercept cannot be removed ('0 +' or '- 1' in {text!r}): with cutpoints it is part of the scale, and without "
