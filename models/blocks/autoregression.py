@@ -1,0 +1,74 @@
+"""Visits in the order of time: which visit of the same patient came before, and correlated noise along them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trajectories.models.base import Design, Floats, Ints
+
+__all__ = ["VisitOrder", "correlated_noise", "visit_order"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VisitOrder:
+    """For every row the previous visit of the same patient.
+
+    Parameters
+    ----------
+    previous
+        Its row; the row itself for a first visit.
+    gap
+        Years since it; 1 for a first visit, which `follows` takes out again.
+    follows
+        1.0 where there is one, 0.0 at a first visit.
+    position
+        How many visits the patient had before.
+    """
+
+    previous: Ints
+    gap: Floats
+    follows: Floats
+    position: Ints
+
+
+def visit_order(design: Design) -> VisitOrder:
+    """Find each visit's predecessor, whatever the order of the rows."""
+    return _visit_order(design.patient, design.frame["years"].to_numpy(dtype=float))
+
+
+def _visit_order(patient: Ints, years: Floats) -> VisitOrder:
+    """Order visits by patient and time.
+
+    >>> order = _visit_order(np.array([0, 1, 0]), np.array([2.0, 0.0, 0.5]))
+    >>> order.previous.tolist(), order.gap.tolist(), order.follows.tolist()
+    ([2, 1, 2], [1.5, 1.0, 1.0], [1.0, 0.0, 0.0])
+    """
+    order = np.lexsort((years, patient))
+    follows = np.zeros(len(order))
+    previous = np.arange(len(order))
+    later = np.flatnonzero(patient[order][1:] == patient[order][:-1]) + 1
+    previous[order[later]] = order[later - 1]
+    follows[order[later]] = 1.0
+    gap = np.where(follows > 0, years - years[previous], 1.0)
+    starts = np.maximum.accumulate(np.where(follows[order] > 0, 0, np.arange(len(order))))
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order)) - starts
+    return VisitOrder(previous=previous, gap=gap, follows=follows, position=position)
+
+
+def correlated_noise(order: VisitOrder, sd: ArrayLike, time_range: ArrayLike, independent: Floats) -> Floats:
+    """Turn independent standard normal noise (samples × rows) into continuous-time AR(1) noise along each patient's visits.
+
+    e_j = ρ e_{j−1} + sd √(1 − ρ²) ε_j with ρ = exp(−gap / time_range); the first visit has e_1 = sd ε_1.
+    """
+    spread, years = np.asarray(sd, dtype=float)[:, None], np.asarray(time_range, dtype=float)[:, None]
+    correlation = order.follows * np.exp(-order.gap / years)
+    scale = spread * np.sqrt(1 - order.follows - order.follows * np.expm1(-2 * order.gap / years))
+    noise = scale * independent
+    for position in range(1, int(order.position.max(initial=0)) + 1):
+        rows = np.flatnonzero(order.position == position)
+        noise[:, rows] += correlation[:, rows] * noise[:, order.previous[rows]]
+    return np.asarray(noise)

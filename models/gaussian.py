@@ -1,0 +1,346 @@
+"""The Gaussian mixed model of EDSS: EDSS as a number, with patient effects and optionally autocorrelated residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from trajectories import edss
+from trajectories.cohort import Cohort
+from trajectories.formulas import FormulaError, Matrices
+from trajectories.models.base import Design, EdssModel, Floats, Ints, Scaling, edss_design
+from trajectories.models.blocks import averaging, patient_effects
+from trajectories.models.blocks.autoregression import correlated_noise, visit_order
+from trajectories.models.blocks.coefficients import CoefficientPriors, coefficient_priors
+from trajectories.models.blocks.densities import autoregressive_logpdf, normal_logpdf
+from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.priors import (
+    LKJ,
+    Exponential,
+    HalfNormal,
+    Normal,
+    Prior,
+    check_location,
+    check_scale,
+    values,
+    variable,
+)
+
+__all__ = ["GaussianMixed", "GaussianPriors", "recorded"]
+
+type Residuals = Literal["independent", "ar1"]
+
+MIDPOINTS: Floats = (edss.LEVELS[:-1] + edss.LEVELS[1:]) / 2
+
+
+def recorded(numbers: Floats) -> Floats:
+    """Round numbers to the nearest of the 20 levels of the EDSS, as a rater would record them; halfway goes up.
+
+    >>> recorded(np.array([-0.3, 0.4, 0.6, 3.2, 11.0])).tolist()
+    [0.0, 0.0, 1.0, 3.0, 10.0]
+    """
+    return np.asarray(edss.LEVELS[np.searchsorted(MIDPOINTS, numbers, side="right")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianPriors(CoefficientPriors, PatientPriors):
+    """Priors of the Gaussian mixed model, in EDSS points; wide against the 10 points of the scale.
+
+    Parameters
+    ----------
+    coefficients
+        Of a fixed term, per standard deviation of its column.
+    terms
+        Of single terms by name, per unit of the term as the summary reports it; these replace `coefficients`.
+    intercept
+        Of the mean EDSS at the mean of the fixed terms' columns.
+    intercept_sd
+        Of the patients' standard deviation at the mean time.
+    slope_sd
+        Of a patient slope's standard deviation, per standard deviation of its column.
+    correlation
+        Of the patient effects.
+    residual_sd
+        Of the standard deviation of a visit about the patient's line.
+    residual_range
+        Of the years after which two residuals are correlated by exp(−1) = 0.37; not used with independent residuals.
+    """
+
+    coefficients: Prior = Normal(0.0, 2.0)
+    terms: Mapping[str, Prior] = field(default_factory=lambda: MappingProxyType({}))
+    intercept: Prior = Normal(4.0, 3.0)
+    intercept_sd: HalfNormal | Exponential = HalfNormal(2.5)
+    slope_sd: HalfNormal | Exponential = HalfNormal(1.0)
+    correlation: LKJ = LKJ(2.0)
+    residual_sd: HalfNormal | Exponential = HalfNormal(1.5)
+    residual_range: HalfNormal | Exponential = Exponential(1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_location("intercept", self.intercept)
+        check_scale("residual_sd", self.residual_sd)
+        check_scale("residual_range", self.residual_range)
+
+
+@dataclass(frozen=True)
+class GaussianMixed(EdssModel):
+    """The Gaussian mixed model: EDSS as a number, with effects that vary by patient.
+
+    EDSS_ij = intercept + x_ij'β + z_ij'u_i + e_ij, u_i ~ N(0, Σ), e_ij ~ N(0, residual_sd²); with `residuals="ar1"`
+    corr(e_ij, e_ik) = exp(−|t_ij − t_ik| / residual_range). A positive coefficient means more disability.
+
+    It is the model that most papers use, kept for comparison with them and as a check of `OrdinalMixed`. It takes the scale for
+    even and unlimited, which it is not, and the variance for constant, although it falls at the top of the scale;
+    `limitations` says so in every summary. Mean EDSS (`averaged_edss`) is the mean of the number, which can leave 0 to 10;
+    probabilities of levels are of the recorded EDSS, the number rounded to the nearest of the 20 levels: normal probabilities
+    between the midpoints of neighbouring levels, everything below 0.5 being EDSS 0 and above 9.75 being EDSS 10.
+
+    Parameters
+    ----------
+    formula
+        `edss ~ fixed terms + (1 + years | patient)`.
+    residuals
+        "independent", or "ar1": correlated in continuous time within a patient.
+    prior
+        A `GaussianPriors`; None for the defaults, which `priors` shows.
+
+    Raises
+    ------
+    ValueError
+        If `residuals` is neither.
+    FormulaError
+        If the outcome is not `edss`, or (in `design`) if a term cannot be used, there is no patient effect, or no patient has
+        the two visits that an autocorrelation needs.
+
+    Source: Laird and Ware (1982), Biometrics 38:963, doi:10.2307/2529876; with autocorrelated residuals Jones and
+    Boadi-Boateng (1991), Biometrics 47:161, doi:10.2307/2532504.
+
+    >>> GaussianMixed("edss ~ arm * years + (1 + years | patient)").priors.intercept
+    Normal(mean=4.0, sd=3.0)
+    """
+
+    formula: str
+    residuals: Residuals = field(default="independent", kw_only=True)
+    prior: GaussianPriors | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.residuals not in ("independent", "ar1"):
+            raise ValueError(f"residuals must be 'independent' or 'ar1', not {self.residuals!r}.")
+
+    @property
+    def priors(self) -> GaussianPriors:
+        """The priors; change some with `with_priors`."""
+        return GaussianPriors() if self.prior is None else self.prior
+
+    def limitations(self, design: Design) -> tuple[str, ...]:
+        """Say what this model assumes of EDSS that the reader should know, with how much of the data lies where it matters."""
+        y = design.outcome
+        ends = int(((y <= 1.0) | (y >= 8.0)).sum())
+        return (
+            "EDSS is taken as a number on an even scale without ends: half a point counts the same everywhere, and expected values "
+            f"may leave 0 to 10 ({ends} of {len(y)} visits are at 1 or below, or at 8 or above)",
+            "one residual variance for the whole scale, although EDSS varies less from visit to visit near the top: intervals are "
+            "too wide there and too narrow lower down; models.OrdinalMixed assumes neither",
+        )
+
+    def design(self, cohort: Cohort) -> Design:
+        """Make the design: one row a visit with an EDSS."""
+        design = edss_design(self.formula, cohort)
+        if not design.effects:
+            raise FormulaError(
+                f"a mixed model needs patient effects: add '(1 | patient)' to {self.formula!r}."
+            )
+        if self.residuals == "ar1" and len(design.frame) == design.n_patients:
+            raise FormulaError(
+                "no patient has two visits, so residuals cannot be correlated: use residuals='independent'."
+            )
+        coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
+        return design
+
+    def build(self, design: Design) -> Any:
+        """Make the PyMC model.
+
+        The patients' intercept is centred on the intercept and the patient-level terms, slopes are non-centred given it; columns
+        are centred and scaled. All data are `pm.Data`: nutpie can refit the compiled model on other outcomes and visits.
+        """
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        matrices, by_patient = design.formula.matrices, design.patient_level()
+        X, Z = _scaling(design).apply(matrices.X), _effect_scaling(design).apply(matrices.Z)
+        with pm.Model(coords=_coords(design)) as model:
+            visits = pm.Data("patient_of_visit", design.patient, dims="visit")
+            X_visit = pm.Data("X_visit", X[:, ~by_patient])
+            X_patient = pm.Data("X_patient", X[_first_rows(design)][:, by_patient])
+            Z_visit = pm.Data("Z_visit", Z[:, 1:])
+            observed = pm.Data("observed_edss", design.outcome, dims="visit")
+            effects = patient_effects.effect_variables(self.priors, design.effects)
+            intercept = variable("intercept_internal", [self.priors.intercept], "one")[0]
+            mean, within = pt.zeros(design.n_patients) + intercept, 0.0
+            if design.terms:
+                priors = coefficient_priors(self.priors, design.terms, _scaling(design))
+                beta = variable("coefficients_internal", priors, "term")
+                mean = mean + pt.dot(X_patient, beta[by_patient])
+                within = pt.dot(X_visit, beta[~by_patient])
+            level = pm.Normal("patient_level_internal", mean, effects.sd[0], dims="patient")
+            slopes = patient_effects.slopes((level - mean) / effects.sd[0], effects, design.effects)
+            eta = level[visits] + within + sum(s[visits] * Z_visit[:, k] for k, s in enumerate(slopes))
+            pm.Potential("edss", self._residual_logp(observed - eta, design).sum())
+        return model
+
+    def _residual_logp(self, residual: Any, design: Design) -> Any:
+        """Log-density of the residuals, in the open PyMC model."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
+        if self.residuals == "independent":
+            return normal_logpdf(residual, 0.0, sd, pt)
+        order = visit_order(design)
+        previous = pm.Data("previous_visit", order.previous, dims="visit")
+        gap = pm.Data("years_since_previous", order.gap, dims="visit")
+        follows = pm.Data("has_previous", order.follows, dims="visit")
+        time_range = variable("residual_range_internal", [self.priors.residual_range], "one")[0]
+        return autoregressive_logpdf(residual, residual[previous], gap, follows, sd, time_range, pt)
+
+    def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
+        """Turn the sampler's variables into intercept, coefficients, residuals' and patients' parameters in the user's units.
+
+        Besides what every mixed model has: `intercept`, `residual_sd` (EDSS points), `residual_range` (years) with "ar1".
+        """
+        d = {name: np.asarray(draws[name], dtype=float) for name in draws}
+        x, z = _scaling(design), _effect_scaling(design)
+        at_means = values("intercept_internal", d, [self.priors.intercept])
+        beta = np.zeros((*at_means.shape[:-1], 0))
+        mean = at_means
+        if design.terms:
+            beta = values("coefficients_internal", d, coefficient_priors(self.priors, design.terms, x))
+            by_patient = design.patient_level()
+            X_patient = x.apply(design.formula.matrices.X)[_first_rows(design)][:, by_patient]
+            mean = at_means + beta[..., by_patient] @ X_patient.T
+        sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
+        L, cholesky = patient_effects.covariance_of(d, sd, len(design.effects))
+        standard = (d["patient_level_internal"] - mean) / sd[..., [0]]
+        effects, covariance = patient_effects.on_user_scale(
+            patient_effects.effects_of(standard, d, sd, L), cholesky, z
+        )
+        beta = beta / x.sd
+        others = {"intercept": (None, at_means[..., 0] - beta @ x.mean)}
+        others |= {name: (None, d[f"{name}_internal"][..., 0]) for name in self._residual_parameters}
+        return patient_effects.labelled(design, beta, effects, covariance, **others)
+
+    @property
+    def _residual_parameters(self) -> tuple[str, ...]:
+        return ("residual_sd", "residual_range") if self.residuals == "ar1" else ("residual_sd",)
+
+    def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:
+        """Log-density of every visit's EDSS given the patient's effects: chain × draw × visit.
+
+        With "ar1" it is also given the patient's earlier visits, so that the sum over visits is the joint log-density.
+        """
+        y, order = design.outcome, visit_order(design)
+
+        def terms(intercept: Floats, sd: Floats, *rest: Floats) -> Floats:
+            residual = y - intercept[:, None] - rest[-1]
+            if self.residuals == "independent":
+                return np.asarray(normal_logpdf(residual, 0.0, sd[:, None], np))
+            previous, years = residual[:, order.previous], rest[0][:, None]
+            density = autoregressive_logpdf(
+                residual, previous, order.gap, order.follows, sd[:, None], years, np
+            )
+            return np.asarray(density)
+
+        return patient_effects.over_visits(parameters, design, terms, "intercept", *self._residual_parameters)
+
+    def replicate(self, parameters: xr.Dataset, design: Design, rng: np.random.Generator) -> xr.DataArray:
+        """Draw a new EDSS for every visit as the number of the model, the patient's effects kept: chain × draw × visit.
+
+        The numbers are not rounded; `recorded` rounds them to the 20 levels.
+        """
+        order = visit_order(design)
+
+        def draw(intercept: Floats, sd: Floats, *rest: Floats) -> Floats:
+            eta, noise = rest[-1], rng.normal(size=rest[-1].shape)
+            ar1 = self.residuals == "ar1"
+            residual = correlated_noise(order, sd, rest[0], noise) if ar1 else sd[:, None] * noise
+            return np.asarray(intercept[:, None] + eta + residual)
+
+        return patient_effects.over_visits(parameters, design, draw, "intercept", *self._residual_parameters)
+
+    def residual_correlation(self, parameters: xr.Dataset, years: float) -> Floats:
+        """Correlation of the residuals of two visits of a patient this many years apart: samples; 0 if independent."""
+        sd = averaging.flat(parameters["residual_sd"])
+        if self.residuals == "independent":
+            return np.full(len(sd), float(years == 0))
+        return np.asarray(np.exp(-abs(years) / averaging.flat(parameters["residual_range"])))
+
+    def expectation(self, parameters: xr.Dataset, matrices: Matrices) -> xr.DataArray:
+        """Expected EDSS of a new patient, intercept + x'β, one a row: chain × draw × row."""
+        mean = _means(parameters, matrices)
+        shape = (parameters.sizes["chain"], parameters.sizes["draw"], mean.shape[1])
+        return xr.DataArray(mean.reshape(shape), dims=("chain", "draw", "row"), name="edss")
+
+    def averaged_edss(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
+        """Mean EDSS over weighted rows and new patients, intercept + x̄'β: samples."""
+        mean = Matrices(X=(weights / weights.sum() @ matrices.X)[None, :], Z=matrices.Z[:1])
+        return _means(parameters, mean)[:, 0]
+
+    def averaged_levels(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
+        """Probabilities of the recorded EDSS averaged over weighted rows and new patients: samples × 20.
+
+        P(level ≤ k) = Φ((midpoint_k − intercept − x'β) / √(z'Σz + residual_sd²)), the midpoint being between level k and the next.
+        """
+        sd = averaging.flat(parameters["residual_sd"])
+        # In units of the residual sd this is a probit model whose cutpoints are the midpoints.
+        return averaging.level_probabilities(
+            averaging.flat(parameters["coefficients"]) / sd[:, None],
+            averaging.flat(parameters["patient_covariance"]) / sd[:, None, None] ** 2,
+            (MIDPOINTS - averaging.flat(parameters["intercept"])[:, None]) / sd[:, None],
+            matrices,
+            weights,
+            "probit",
+        )
+
+    def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
+        """Probabilities of the recorded EDSS of one visit given patient effects (samples × rows × effect): samples × rows × 20."""
+        mean = self.conditional_edss(parameters, matrices, effects)
+        sd = averaging.flat(parameters["residual_sd"])[:, None, None]
+        return averaging.differences(averaging.distribution((MIDPOINTS - mean[..., None]) / sd, "probit"))
+
+    def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
+        """Expected EDSS given patient effects, intercept + x'β + z'u: samples × rows."""
+        return np.asarray(_means(parameters, matrices) + np.einsum("sjq,jq->sj", effects, matrices.Z))
+
+
+def _means(parameters: xr.Dataset, matrices: Matrices) -> Floats:
+    """Return intercept + x'β: samples × rows."""
+    intercept = averaging.flat(parameters["intercept"])[:, None]
+    return np.asarray(intercept + averaging.flat(parameters["coefficients"]) @ matrices.X.T)
+
+
+def _scaling(design: Design) -> Scaling:
+    return Scaling.of(design.formula.matrices.X)
+
+
+def _effect_scaling(design: Design) -> Scaling:
+    return patient_effects.patient_scaling(design.formula.matrices.Z)
+
+
+def _first_rows(design: Design) -> Ints:
+    """The first row of each patient, for columns that are constant within patients."""
+    return np.asarray(np.unique(design.patient, return_index=True)[1])
+
+
+def _coords(design: Design) -> dict[str, Any]:
+    return {
+        "one": [0],
+        "term": list(design.terms),
+        "effect": list(design.effects),
+        "slope": list(design.effects[1:]),
+        "patient": np.arange(design.n_patients),
+    }

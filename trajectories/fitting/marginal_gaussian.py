@@ -1,0 +1,101 @@
+"""The likelihood of a linear mixed model with the patient effects integrated out, from sums by patient.
+
+Everything is in the sampler's units: columns centred and scaled, so that intercept and slope are nearly uncorrelated. With
+V_i = Z_i ΛΛ' Z_i' + σ²I and M_i = σ²I + Λ'Z_i'Z_iΛ, of the size of the patient effects, log|V_i| = (n_i − q) log σ² + log|M_i| and
+V_i⁻¹ = (I − Z_iΛ M_i⁻¹ Λ'Z_i') / σ²: an evaluation costs the same whatever the number of visits, and a singular Λ is no problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajectories.models.base import Floats, Ints
+
+__all__ = ["Moments", "Profile", "moments", "pack", "profile", "unpack"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """Sums over visits: Z'Z and Z'[X y] by patient, [X y]'[X y] over all; and the logarithm of the units of X.
+
+    The restricted likelihood depends on the units of X: `log_units` is the sum of the logarithms of what its columns were divided
+    by, so that the user's units count.
+    """
+
+    ZZ: Floats
+    ZD: Floats
+    DD: Floats
+    rows: int
+    log_units: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """The log-likelihood at variance parameters, maximal over the fixed effects; these, and their covariance matrix."""
+
+    loglik: float
+    fixed: Floats
+    covariance: Floats
+
+
+def moments(X: Floats, Z: Floats, y: Floats, patient: Ints, log_units: float = 0.0) -> Moments:
+    """Sum up a design: X (rows × fixed effects with the intercept), Z (rows × patient effects), outcome, patient of each row."""
+    order = np.argsort(patient, kind="stable")
+    starts = np.unique(patient[order], return_index=True)[1]
+    D = np.column_stack([X, y])[order]
+    z = Z[order]
+    return Moments(
+        ZZ=np.add.reduceat(z[:, :, None] * z[:, None, :], starts),
+        ZD=np.add.reduceat(z[:, :, None] * D[:, None, :], starts),
+        DD=D.T @ D,
+        rows=len(y),
+        log_units=log_units,
+    )
+
+
+def profile(sums: Moments, factor: Floats, residual_sd: float, *, reml: bool) -> Profile:
+    """Evaluate the log-likelihood, or the restricted one, at a factor Λ of the patients' covariance and a residual sd.
+
+    ML: −½ (N log 2π + Σ log|V_i| + r'V⁻¹r); REML: −½ ((N − p) log 2π + Σ log|V_i| + log|X'V⁻¹X| + r'V⁻¹r), with r the
+    residuals of generalised least squares.
+
+    Source: Lindstrom and Bates (1988), Journal of the American Statistical Association 83:1014, doi:10.2307/2290128.
+    """
+    variance, q, p = residual_sd**2, len(factor), sums.DD.shape[0] - 1
+    M = variance * np.eye(q) + factor.T @ sums.ZZ @ factor
+    B = factor.T @ sums.ZD
+    A = (sums.DD - np.einsum("iqa,iqb->ab", B, np.linalg.solve(M, B))) / variance
+    information = A[:p, :p]
+    fixed = np.linalg.solve(information, A[:p, p])
+    log_det = (sums.rows - q * len(M)) * np.log(variance) + np.linalg.slogdet(M)[1].sum()
+    deviance = log_det + A[p, p] - A[:p, p] @ fixed + sums.rows * np.log(2 * np.pi)
+    if reml:
+        deviance += np.linalg.slogdet(information)[1] + 2 * sums.log_units - p * np.log(2 * np.pi)
+    return Profile(loglik=float(-deviance / 2), fixed=fixed, covariance=np.linalg.inv(information))
+
+
+def unpack(theta: Floats, q: int) -> tuple[Floats, Floats]:
+    """Turn parameters (the entries of Λ by rows, log residual sd) into Λ (… × q × q) and residual sd (…).
+
+    >>> factor, residual_sd = unpack(np.array([1.0, 0.5, 2.0, 0.0]), 2)
+    >>> factor.tolist(), float(residual_sd)
+    ([[1.0, 0.0], [0.5, 2.0]], 1.0)
+    """
+    factor = np.zeros((*theta.shape[:-1], q, q))
+    rows, columns = np.tril_indices(q)
+    factor[..., rows, columns] = theta[..., :-1]
+    return factor, np.exp(theta[..., -1])
+
+
+def pack(covariance: Floats, residual_sd: float) -> Floats:
+    """Return the parameters of a covariance matrix, which may be singular, and a residual sd: the inverse of `unpack`.
+
+    The diagonal of Λ is taken positive or 0.
+    """
+    sizes, directions = np.linalg.eigh(covariance)
+    root = directions * np.sqrt(np.maximum(sizes, 0.0))
+    upper = np.linalg.qr(root.T)[1]
+    factor = (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T
+    return np.append(factor[np.tril_indices(len(factor))], np.log(residual_sd))

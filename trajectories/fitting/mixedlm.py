@@ -1,0 +1,392 @@
+"""Maximum likelihood and REML of the Gaussian mixed model through statsmodels' MixedLM, with its silences made audible.
+
+MixedLM can stop early without a word and its standard errors fail at a singular covariance. Hence: its optimum is compared with
+one of our own integrated likelihood, further optimisers are tried when the two disagree, the best is polished by Newton steps,
+and a covariance on the boundary is reported in a sentence.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.fitting.marginal_gaussian import Moments, moments, pack, profile, unpack
+from trajectories.fitting.peak import Peak, climb
+from trajectories.formulas import FormulaError
+from trajectories.models.base import Design, Floats, Scaling
+from trajectories.models.blocks import patient_effects
+from trajectories.models.gaussian import GaussianMixed
+
+__all__ = ["Attempt", "MixedLMFit", "fit_mixedlm"]
+
+OPTIMISERS = ("lbfgs", "bfgs", "cg", "powell")
+OWN = "our integrated likelihood by bfgs"
+
+# A residual sd below this many EDSS points is none, and a patient sd below it 0.
+SMALLEST = 1e-8
+# Log-likelihoods this close are the same optimum.
+SAME = 1e-3
+# A covariance is called singular when a matrix of lower rank is as likely up to this.
+AS_LIKELY = 1e-4
+
+REMEDIES = (
+    "simplify: fewer patient effects, such as (1 | patient) in place of (1 + years | patient), or a term less",
+    "check the data: a patient or an outlying visit that dominates, visits with the same time throughout",
+    "estimate it with priors, which need no optimum: tj.sample(model, cohort)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One run of one optimiser: where it stopped, the log-likelihood there, and whether it says that it converged."""
+
+    method: str
+    loglik: float
+    converged: bool
+    said: str = ""
+    covariance: Floats | None = field(default=None, repr=False)
+    residual_sd: float = np.nan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MixedLMFit:
+    """A Gaussian mixed model at its maximum of the likelihood (ML) or of the restricted likelihood (REML).
+
+    Parameters
+    ----------
+    design
+        What was fitted.
+    reml
+        Whether the restricted likelihood was maximised.
+    loglik
+        Its logarithm at the maximum, columns in the user's units; restricted ones compare only between fits with the same fixed terms.
+    n_parameters
+        Fixed effects with the intercept, covariances of the patient effects, residual variance.
+    estimates, standard_errors
+        `intercept`, `coefficients`, `residual_sd`, `patient_sd`, `patient_correlation`, `patient_covariance` in the user's units,
+        the variables that `GaussianMixed.parameters` gives. Standard errors of the variance parameters by the delta method; NaN
+        for what is on its boundary. A correlation with an effect of no variance is NaN.
+    fixed_covariance
+        Covariance matrix of intercept and coefficients, (X'V⁻¹X)⁻¹: term × other_term.
+    variance_parameters, variance_covariance
+        The scale on which draws are normal: the entries of the Cholesky factor Λ of the patients' covariance ΛΛ', which may have any
+        sign and reach 0, unlike logarithms, and the logarithm of the residual sd. The patient effects are those at the mean of the
+        patient-varying columns, slopes per standard deviation of their columns. Covariance: the inverse of the observed information.
+    attempts
+        What every optimiser found.
+    notes
+        Sentences that a summary must carry.
+    """
+
+    design: Design = field(repr=False)
+    reml: bool
+    loglik: float
+    n_parameters: int
+    estimates: xr.Dataset = field(repr=False)
+    standard_errors: xr.Dataset = field(repr=False)
+    fixed_covariance: xr.DataArray = field(repr=False)
+    variance_parameters: xr.DataArray = field(repr=False)
+    variance_covariance: xr.DataArray = field(repr=False)
+    attempts: tuple[Attempt, ...]
+    notes: tuple[str, ...]
+
+    def draws(self, n: int = 1000, seed: int | None = None) -> xr.Dataset:
+        """Draw parameters from the normal approximation of their sampling distribution: chain (1) × draw (n) × ….
+
+        Fixed effects are normal and, as their information matrix is block-diagonal, independent of the variance parameters,
+        which are normal on the scale of `variance_parameters`.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        A dataset with the variables of `GaussianMixed.parameters` in the user's units, without `patient_effects`.
+
+        Raises
+        ------
+        ValueError
+            If `n` is below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}.")
+        rng = np.random.default_rng(seed)
+        mean = np.concatenate(
+            [[float(self.estimates["intercept"])], self.estimates["coefficients"].to_numpy()]
+        )
+        fixed = (
+            mean + rng.normal(size=(n, len(mean))) @ np.linalg.cholesky(self.fixed_covariance.to_numpy()).T
+        )
+        theta = np.repeat(self.variance_parameters.to_numpy()[None], n, axis=0)
+        theta += rng.normal(size=theta.shape) @ np.linalg.cholesky(self.variance_covariance.to_numpy()).T
+        return _dataset(self.design, fixed, theta)
+
+
+def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> MixedLMFit:
+    """Fit a Gaussian mixed model with independent residuals by maximum likelihood or REML.
+
+    Maximises log ∏_i ∫ N(y_i; X_iβ + Z_iu, σ²I) N(u; 0, Σ) du, or its restricted form, over β, Σ and σ.
+
+    Parameters
+    ----------
+    model
+        A `GaussianMixed` with independent residuals; its priors are not used.
+    design
+        From `model.design(cohort)`.
+    reml
+        Whether to maximise the restricted likelihood, which does not underestimate variances in small cohorts.
+
+    Returns
+    -------
+    A `MixedLMFit`.
+
+    Raises
+    ------
+    ValueError
+        If the model has autocorrelated residuals, which MixedLM does not offer.
+    FormulaError
+        If there are not more visits than patient effects.
+    ConvergenceError
+        If no optimiser converged, or the log-likelihood has no proper maximum.
+
+    Source: Lindstrom and Bates (1988), Journal of the American Statistical Association 83:1014, doi:10.2307/2290128.
+    """
+    _check(model, design)
+    x, z = Scaling.of(design.formula.matrices.X), patient_effects.patient_scaling(design.formula.matrices.Z)
+    X = np.column_stack([np.ones(len(design.frame)), x.apply(design.formula.matrices.X)])
+    Z = z.apply(design.formula.matrices.Z)
+    sums = moments(X, Z, design.outcome, design.patient, log_units=float(np.log(x.sd).sum()))
+    attempts = _attempts(X, Z, design, sums, reml)
+    best = _best(attempts)
+    theta, notes = _start(best, sums, design, reml)
+    peak = climb(_objective(sums, reml), theta)
+    if not peak.converged:
+        raise ConvergenceError(_refusal("the log-likelihood has no proper maximum", attempts))
+    return _result(design, sums, peak, attempts, [*_comparison(attempts), *notes], reml)
+
+
+def _check(model: GaussianMixed, design: Design) -> None:
+    if np.ptp(design.outcome) == 0:
+        raise ValueError(f"every EDSS is {design.outcome[0]:g}: there is no variance to explain.")
+    if model.residuals != "independent":
+        raise ValueError(
+            f"MixedLM has independent residuals only, not residuals={model.residuals!r}: use tj.sample for this model."
+        )
+    rows, effects = len(design.frame), design.n_patients * len(design.effects)
+    if rows <= effects:
+        raise FormulaError(
+            f"{rows} visits of {design.n_patients} patients cannot tell {len(design.effects)} effects a patient from the residual: "
+            f"there must be more than {effects} visits. Use fewer patient effects, or tj.sample, whose priors can."
+        )
+
+
+def _objective(sums: Moments, reml: bool) -> Callable[[Floats], float]:
+    def loglik(theta: Floats) -> float:
+        factor, residual_sd = unpack(theta, sums.ZZ.shape[1])
+        return profile(sums, factor, float(residual_sd), reml=reml).loglik
+
+    return loglik
+
+
+def _attempts(X: Floats, Z: Floats, design: Design, sums: Moments, reml: bool) -> tuple[Attempt, ...]:
+    """Run MixedLM and our own likelihood; further optimisers only until two that converged agree."""
+    made = [_by_own_likelihood(sums, float(np.std(design.outcome)), reml)]
+    for method in OPTIMISERS:
+        made.append(_by_statsmodels(X, Z, design, sums, reml, method))
+        top = max((attempt.loglik for attempt in made if np.isfinite(attempt.loglik)), default=np.nan)
+        if sum(attempt.converged and attempt.loglik > top - SAME for attempt in made) >= 2:
+            break
+    return tuple(made)
+
+
+def _by_statsmodels(X: Floats, Z: Floats, design: Design, sums: Moments, reml: bool, method: str) -> Attempt:
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say is judged from the result, and said in our notes
+        try:
+            fit = MixedLM(design.outcome, X, groups=design.patient, exog_re=Z).fit(
+                reml=reml, method=method, maxiter=1000
+            )
+        except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
+            return Attempt(
+                method=f"MixedLM by {method}", loglik=np.nan, converged=False, said=f"failed ({error})"
+            )
+        covariance, residual_sd = np.asarray(fit.cov_re, dtype=float), float(np.sqrt(fit.scale))
+    return _attempt(f"MixedLM by {method}", covariance, residual_sd, bool(fit.converged), sums, reml)
+
+
+def _by_own_likelihood(sums: Moments, spread: float, reml: bool) -> Attempt:
+    """Maximise over the entries of Λ, unbounded, which can reach a singular covariance without harm."""
+    from scipy.optimize import minimize
+
+    q = sums.ZZ.shape[1]
+
+    def deviance(theta: Floats) -> float:
+        if abs(theta[-1]) > 20:  # a residual sd beyond any EDSS: a line search that went astray
+            return 1e9
+        factor, residual_sd = unpack(theta, q)
+        return -profile(sums, factor, float(residual_sd), reml=reml).loglik / sums.rows
+
+    start = pack(np.eye(q) * spread**2 / 4, spread / 2)
+    found = minimize(deviance, start, method="BFGS", options={"gtol": 1e-6, "maxiter": 1000})
+    factor, residual_sd = unpack(found.x, q)
+    # BFGS ends with "precision loss" where finite differences end; the gradient tells whether that was the top.
+    converged = bool(found.success or np.abs(found.jac).max() < 1e-4)
+    return _attempt(OWN, factor @ factor.T, float(residual_sd), converged, sums, reml)
+
+
+def _attempt(
+    method: str, covariance: Floats, residual_sd: float, converged: bool, sums: Moments, reml: bool
+) -> Attempt:
+    if not (np.isfinite(covariance).all() and residual_sd > SMALLEST):
+        return Attempt(method=method, loglik=np.nan, converged=False, said="failed (no residual variance)")
+    return Attempt(
+        method=method,
+        loglik=_objective(sums, reml)(pack(covariance, residual_sd)),
+        converged=converged,
+        said="converged" if converged else "did not converge",
+        covariance=covariance,
+        residual_sd=residual_sd,
+    )
+
+
+def _best(attempts: Sequence[Attempt]) -> Attempt:
+    done = [attempt for attempt in attempts if attempt.converged and np.isfinite(attempt.loglik)]
+    if not done:
+        raise ConvergenceError(_refusal("no optimiser converged", attempts))
+    return max(done, key=lambda attempt: attempt.loglik)
+
+
+def _refusal(what: str, attempts: Sequence[Attempt]) -> str:
+    found = "\n".join(
+        f"  - {attempt.method}: {attempt.said}, log-likelihood {attempt.loglik:.4f}" for attempt in attempts
+    )
+    remedies = "\n".join(f"  {number}. {remedy}" for number, remedy in enumerate(REMEDIES, start=1))
+    return f"the mixed model could not be fitted: {what}.\n{found}\nWhat to try, in this order:\n{remedies}"
+
+
+def _comparison(attempts: Sequence[Attempt]) -> list[str]:
+    """Say where optimisers failed or disagreed."""
+    top = max(attempt.loglik for attempt in attempts if attempt.converged)
+    worse = [attempt for attempt in attempts if not attempt.loglik > top - SAME or not attempt.converged]
+    if not worse:
+        return []
+    said = "; ".join(
+        attempt.method
+        + f" {attempt.said}"
+        + (f" at {attempt.loglik:.3f}" if np.isfinite(attempt.loglik) else "")
+        for attempt in worse
+    )
+    return [f"optimisers disagreed, the best log-likelihood of a converged one ({top:.3f}) was taken: {said}"]
+
+
+def _start(best: Attempt, sums: Moments, design: Design, reml: bool) -> tuple[Floats, list[str]]:
+    """Give up directions of the patients' covariance without which the data are as likely, and say so."""
+    assert best.covariance is not None
+    loglik, theta = _objective(sums, reml), pack(best.covariance, best.residual_sd)
+    size, directions = np.linalg.eigh(best.covariance)
+    rank = len(size)
+    for drop in range(1, len(size) + 1):
+        kept = np.where(np.arange(len(size)) < drop, 0.0, size)
+        reduced = pack(directions * kept @ directions.T, best.residual_sd)
+        if loglik(reduced) < best.loglik - AS_LIKELY:
+            break
+        theta, rank = reduced, len(size) - drop
+    if rank == len(size):
+        return theta, []
+    effects = ", ".join(design.effects)
+    what = "no variance between patients" if rank == 0 else f"rank {rank} in place of {len(size)}"
+    return theta, [
+        f"the covariance of the patient effects ({effects}) is singular: {what} is estimated, on the boundary of what is possible; "
+        "the data do not tell these effects apart, and their draws are rough. Fewer patient effects would fit as well"
+    ]
+
+
+def _labels(effects: tuple[str, ...]) -> list[str]:
+    pairs = [f"factor({effects[i]}, {effects[j]})" for i in range(len(effects)) for j in range(i + 1)]
+    return [*pairs, "log residual_sd"]
+
+
+def _result(
+    design: Design, sums: Moments, peak: Peak, attempts: tuple[Attempt, ...], notes: list[str], reml: bool
+) -> MixedLMFit:
+    x, q = Scaling.of(design.formula.matrices.X), len(design.effects)
+    factor, residual_sd = unpack(peak.theta, q)
+    at = profile(sums, factor, float(residual_sd), reml=reml)
+    to_user = np.diag(np.concatenate([[1.0], 1 / x.sd]))
+    to_user[0, 1:] = -x.mean / x.sd
+    covariance = to_user @ at.covariance @ to_user.T
+    labels, terms = _labels(design.effects), ["intercept", *design.terms]
+    if reml:
+        notes.append("REML: log-likelihoods compare only between fits with the same fixed terms")
+    fixed = to_user @ at.fixed
+    return MixedLMFit(
+        design=design,
+        reml=reml,
+        loglik=at.loglik,
+        n_parameters=len(fixed) + len(peak.theta),
+        estimates=_dataset(design, fixed[None], peak.theta[None]).isel(chain=0, draw=0, drop=True),
+        standard_errors=_standard_errors(design, fixed, covariance, peak),
+        fixed_covariance=_matrix(covariance, terms, "term"),
+        variance_parameters=xr.DataArray(peak.theta, coords={"parameter": labels}, dims="parameter"),
+        variance_covariance=_matrix(peak.covariance, labels, "parameter"),
+        attempts=attempts,
+        notes=tuple(notes),
+    )
+
+
+def _matrix(values: Floats, labels: list[str], dim: str) -> xr.DataArray:
+    dims = (dim, f"other_{dim}")
+    return xr.DataArray(values, dims=dims, coords=dict.fromkeys(dims, labels))
+
+
+def _dataset(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
+    """Label fixed effects (samples × term, user's units) and variance parameters (samples × …, ours) as the model does."""
+    q, samples = len(design.effects), len(fixed)
+    factor, residual_sd = unpack(theta, q)
+    none = np.zeros((samples, 0, q))
+    scaling = patient_effects.patient_scaling(design.formula.matrices.Z)
+    covariance = patient_effects.on_user_scale(none, factor, scaling)[1]
+    labelled = patient_effects.labelled(
+        design,
+        fixed[None, :, 1:],
+        np.broadcast_to(0.0, (1, samples, design.n_patients, q)),
+        covariance[None],
+        intercept=(None, fixed[None, :, 0]),
+        residual_sd=(None, residual_sd[None]),
+    ).drop_vars(["patient_effects", "patient"])
+    if q == 1:
+        return labelled
+    varies = (labelled["patient_sd"] > SMALLEST).to_numpy()
+    pairs = [varies[..., i] & varies[..., j] for i in range(q) for j in range(i + 1, q)]
+    known = xr.DataArray(np.stack(pairs, axis=-1), dims=("chain", "draw", "effect_pair"))
+    labelled["patient_correlation"] = labelled["patient_correlation"].where(known)
+    return labelled
+
+
+def _standard_errors(design: Design, fixed: Floats, covariance: Floats, peak: Peak) -> xr.Dataset:
+    """Standard errors in the user's units: exact for fixed effects, by the delta method for the variance parameters."""
+    step = 1e-5
+    shifts = step * np.eye(len(peak.theta))
+    theta = np.concatenate([peak.theta + shifts, peak.theta - shifts])
+    around = _dataset(design, np.repeat(fixed[None], len(theta), axis=0), theta).isel(chain=0, drop=True)
+    se = {}
+    for name, values in around.data_vars.items():
+        value = values.transpose("draw", ...).to_numpy()
+        slopes = (value[: len(shifts)] - value[len(shifts) :]) / (2 * step)
+        variance = np.einsum("k...,kl,l...->...", slopes, peak.covariance, slopes)
+        se[name] = values.isel(draw=0, drop=True).copy(data=np.where(variance > 0, np.sqrt(variance), np.nan))
+    exact = np.sqrt(np.diag(covariance))
+    se["intercept"] = se["intercept"].copy(data=np.asarray(exact[0]))
+    se["coefficients"] = se["coefficients"].copy(data=exact[1:])
+    return xr.Dataset(se)

@@ -1,0 +1,117 @@
+"""The top of a log-likelihood of a few parameters: Newton steps by finite differences, and the curvature there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajectories.models.base import Floats
+
+__all__ = ["Peak", "climb", "derivatives"]
+
+type Function = Callable[[Floats], float]
+
+# The smallest curvature that a Newton step believes in.
+FLAT = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Peak:
+    """A maximum: where, the covariance matrix of the normal approximation there, and whether it is one."""
+
+    theta: Floats
+    covariance: Floats
+    converged: bool
+
+
+def climb(function: Function, theta: Floats) -> Peak:
+    """Climb to the maximum of a log-likelihood from near it, and approximate it there by a normal density.
+
+    The covariance is the inverse of the observed information. In a direction where the log-likelihood is far from a parabola, so
+    that one standard error away it has fallen by less than 0.2 or more than 1.25 in place of 0.5, the standard error is taken where it
+    has fallen by 0.5.
+
+    Parameters
+    ----------
+    function
+        The log-likelihood.
+    theta
+        Where to begin.
+
+    >>> top = climb(lambda t: -float((t[0] - 1) ** 2 + t[1] ** 4), np.array([0.5, 0.0]))
+    >>> top.theta.round(6).tolist(), np.sqrt(np.diag(top.covariance)).round(3).tolist()
+    ([1.0, 0.0], [0.707, 0.841])
+    """
+    theta = _newton(function, theta)
+    gradient, information = derivatives(function, theta)
+    sizes, directions = np.linalg.eigh(information)
+    widths = np.array([_width(function, theta, d, k) for d, k in zip(directions.T, sizes, strict=True)])
+    covariance = (directions * widths**2) @ directions.T
+    # Half of this is what another step would still gain; a direction without a fall has an infinite width.
+    finite = bool(np.isfinite(widths).all())
+    converged = finite and bool(gradient @ covariance @ gradient < 1e-5)
+    return Peak(theta=theta, covariance=covariance, converged=converged)
+
+
+def _width(function: Function, theta: Floats, direction: Floats, curvature: float) -> float:
+    """Return the standard error along a direction."""
+    top = function(theta)
+
+    def fall(step: float) -> float:
+        return top - (function(theta + step * direction) + function(theta - step * direction)) / 2
+
+    width = 1 / np.sqrt(max(curvature, FLAT))
+    if 0.2 < fall(width) < 1.25:  # a parabola falls by 0.5
+        return float(width)
+    low, high = 0.0, 1e-3
+    while fall(high) < 0.5:
+        low, high = high, 2 * high
+        if high > 1e3:
+            return np.inf
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fall(middle) < 0.5 else (low, middle)
+    return high
+
+
+def derivatives(function: Function, theta: Floats) -> tuple[Floats, Floats]:
+    """Return gradient and minus the second derivatives, by central differences.
+
+    >>> gradient, information = derivatives(lambda t: -float(t @ t), np.array([1.0, 0.0]))
+    >>> gradient.round(6).tolist(), abs(information).round(4).tolist()
+    ([-2.0, 0.0], [[2.0, 0.0], [0.0, 2.0]])
+    """
+    step = 1e-3
+    shifts = step * np.eye(len(theta))
+    middle = function(theta)
+    up = np.array([function(theta + s) for s in shifts])
+    down = np.array([function(theta - s) for s in shifts])
+    information = np.diag(-(up - 2 * middle + down) / step**2)
+    for i in range(len(shifts)):
+        for j in range(i):
+            corners = [function(theta + a * shifts[i] + b * shifts[j]) for a in (1, -1) for b in (1, -1)]
+            mixed = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * step**2)
+            information[i, j] = information[j, i] = -mixed
+    # Half the step again takes the cubic term out of the gradient (Richardson).
+    near = np.array([function(theta + s / 2) - function(theta - s / 2) for s in shifts]) / step
+    return (4 * near - (up - down) / (2 * step)) / 3, information
+
+
+def _newton(function: Function, theta: Floats) -> Floats:
+    """Take damped Newton steps until they gain nothing."""
+    value = function(theta)
+    for _ in range(50):
+        gradient, information = derivatives(function, theta)
+        sizes, directions = np.linalg.eigh(information)
+        step = directions @ ((directions.T @ gradient) / np.maximum(np.abs(sizes), FLAT))
+        step *= min(1.0, 1.0 / max(float(np.linalg.norm(step)), 1e-300))
+        size = next((0.5**k for k in range(12) if function(theta + 0.5**k * step) > value), None)
+        if size is None:
+            return theta
+        theta = theta + size * step
+        gained, value = function(theta) - value, function(theta)
+        if gained < 1e-12 * max(1.0, abs(value)):
+            return theta
+    return theta
