@@ -81,7 +81,7 @@ def find_problems(parameters: xr.Dataset, stats: xr.Dataset) -> tuple[Problem, .
         _worst(table["r_hat"], table["r_hat"] > R_HAT_LIMIT, "R-hat", f"above {R_HAT_LIMIT}", largest=True),
         _worst(table["ess_bulk"], table["ess_bulk"] < ESS_LIMIT, "bulk ESS", f"below {ESS_LIMIT}"),
         _worst(table["ess_tail"], table["ess_tail"] < ESS_LIMIT, "tail ESS", f"below {ESS_LIMIT}"),
-        _constant(table["r_hat"]),
+        _unjudged(parameters) if parameters.sizes["chain"] < 2 else _constant(table),
         _share(stats["diverging"], "divergent transitions"),
         _share(stats["reached_max_treedepth"], "transitions stopped at the tree-depth limit"),
         _energy(stats["energy"]),
@@ -106,11 +106,17 @@ def _label(values: pd.Series, place: int) -> str:
     return " ".join(str(part) for part in values.index[place] if part)
 
 
-def _constant(r_hat: pd.Series) -> Problem | None:
-    stuck = r_hat.isna()
+def _unjudged(parameters: xr.Dataset) -> Problem:
+    return Problem(
+        what=f"R-hat compares chains, and there is {parameters.sizes['chain']}: take chains=4", serious=True
+    )
+
+
+def _constant(table: pd.DataFrame) -> Problem | None:
+    stuck = table.isna().any(axis=1)
     if not stuck.any():
         return None
-    label = _label(r_hat, int(stuck.to_numpy().argmax()))
+    label = _label(table["r_hat"], int(stuck.to_numpy().argmax()))
     return Problem(
         what=f"{int(stuck.sum())} parameters did not move or are not finite, such as {label}", serious=True
     )

@@ -97,9 +97,9 @@ class Fit:
         table = convergence_table(self.parameters) if self.source == "posterior" else None
         rows = {}
         for name, array in population(self.parameters).data_vars.items():
-            stacked = array.stack(sample=("chain", "draw"))
-            labels = [""] if stacked.ndim == 1 else [str(v) for v in array[array.dims[2]].to_numpy()]
-            for label, values in zip(labels, np.atleast_2d(stacked.to_numpy()), strict=True):
+            labels = [""] if array.ndim == 2 else [str(v) for v in array[array.dims[2]].to_numpy()]
+            samples = array.to_numpy().reshape(array.sizes["chain"] * array.sizes["draw"], len(labels))
+            for label, values in zip(labels, samples.T, strict=True):
                 lower, upper = np.quantile(values, [(1 - ci) / 2, (1 + ci) / 2])
                 row = {"mean": values.mean(), "sd": values.std(ddof=1), "lower": lower, "upper": upper}
                 extra = (

@@ -84,7 +84,7 @@ def sample(
         if count < least:
             raise ValueError(f"{name} must be at least {least}, not {count}.")
     design = model.design(cohort)
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = secrets.randbelow(2**31) if seed is None else int(seed)
     fit = run(
         model, design, compile_model(model, design), draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed,
         progress=progress,
@@ -124,8 +124,7 @@ def run(
     )  # fmt: skip
     seconds = time.perf_counter() - begin
     raw, stats = trace["posterior"].to_dataset(), trace["sample_stats"].to_dataset()
-    if raw.sizes["draw"] < draws:
-        raise KeyboardInterrupt(f"sampling stopped after {raw.sizes['draw']} of {draws} draws")
+    _refuse_partial(raw, stats, draws, chains)
     settings = {
         "draws": draws,
         "tune": tune,
@@ -135,6 +134,16 @@ def run(
         "seconds": seconds,
     }
     return _gather(model, design, raw, stats, settings)
+
+
+def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int) -> None:
+    """Pass an interruption on: nutpie answers Ctrl-C with the draws so far, chains of unequal length filled up with NaN."""
+    complete = stats["energy"].notnull().sum("draw") if raw.sizes["draw"] else xr.DataArray([0])
+    if raw.sizes.get("chain", 0) < chains or int(complete.min()) < draws:
+        done = ", ".join(str(int(count)) for count in complete.to_numpy().ravel())
+        raise KeyboardInterrupt(
+            f"sampling was stopped; draws by chain: {done} of {draws}, {chains} chains wanted"
+        )
 
 
 def _gather(
@@ -189,7 +198,7 @@ def sample_prior(model: MixedModel, cohort: Cohort, *, draws: int = 1000, seed: 
     import pymc as pm
 
     design = model.design(cohort)
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = secrets.randbelow(2**31) if seed is None else int(seed)
     graph = model.build(design)
     names = [variable.name for variable in graph.free_RVs]
     drawn = pm.draw(

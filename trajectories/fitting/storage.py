@@ -56,9 +56,9 @@ def load_fit(path: str | os.PathLike[str]) -> Fit:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise ValueError(f"{path} is not a fit saved by trajectories: {error}") from error
     if "trajectories_fit" not in tree.attrs:
         raise ValueError(f"{path} is not a fit saved by trajectories: it has no specification in it.")
