@@ -127,6 +127,10 @@ class Estimate:
             event, name = self.draws > above, f"Pr(> {above:g})"
         else:
             low, high = within if isinstance(within, tuple) else (-_positive(within), _positive(within))
+            if not low < high:
+                raise ValueError(
+                    f"within must be a positive number or (low, high) with low < high, not {within}."
+                )
             event, name = (self.draws > low) & (self.draws < high), f"Pr({low:g} < · < {high:g})"
         return _frame({name: _share(event, self.draws)})[name]
 

@@ -12,6 +12,12 @@ import numpy as np
 __all__ = ["LKJ", "Exponential", "HalfNormal", "InducedDirichlet", "Normal", "Prior", "StudentT"]
 
 
+def _finite(**values: float) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, not {value}.")
+
+
 def _positive(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
@@ -26,6 +32,7 @@ class Normal:
     sd: float = 1.0
 
     def __post_init__(self) -> None:
+        _finite(mean=self.mean)
         _positive(sd=self.sd)
 
     def rescaled(self, factor: float) -> Normal:
@@ -42,6 +49,7 @@ class StudentT:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        _finite(mean=self.mean)
         _positive(df=self.df, scale=self.scale)
 
     def rescaled(self, factor: float) -> StudentT:
