@@ -3,14 +3,23 @@
 from trajectories.plots.contrasts import forest
 from trajectories.plots.observed import edss_by_window, relapses
 from trajectories.plots.over_time import trajectories
-from trajectories.plots.stability import change, margin_curve, outcomes
+from trajectories.plots.predictive import posterior_predictive, prior_predictive
+from trajectories.plots.proportional import proportional_odds
+from trajectories.plots.sampling import diagnostics, pairs
+from trajectories.plots.shares import outcomes
+from trajectories.plots.stability import change, margin_curve
 
 __all__ = [
     "change",
+    "diagnostics",
     "edss_by_window",
     "forest",
     "margin_curve",
     "outcomes",
+    "pairs",
+    "posterior_predictive",
+    "prior_predictive",
+    "proportional_odds",
     "relapses",
     "trajectories",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from textwrap import wrap
@@ -142,14 +143,30 @@ def _panel(ax: Axes, unit: str, null: float | None, cells: list[Cell]) -> None:
 
 
 def _logarithmic(ax: Axes, cells: list[Cell]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
-
-    if min(cell.row["lower"] for cell in cells) <= 0:
+    low, high = min(cell.row["lower"] for cell in cells), max(cell.row["upper"] for cell in cells)
+    if low <= 0:
         raise ValueError("a ratio with draws at or below 0 has no place on a logarithmic axis.")
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    ticks = _ratio_ticks(min(low, 1.0), max(high, 1.0))
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def _ratio_ticks(low: float, high: float) -> list[float]:
+    """Round ratios between two limits, 1 among them: as many as can be read.
+
+    >>> _ratio_ticks(0.12, 1.0), _ratio_ticks(0.9, 1.1)
+    ([0.2, 0.5, 1.0], [0.9, 1.0, 1.1])
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), range(1, 10)):
+        ticks = [float(f"{step * 10.0**decade:.6g}") for decade in decades for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 3:
+            return inside
+    spacings = [spacing for spacing in (0.2, 0.1, 0.05, 0.02, 0.01) if high - low >= 2 * spacing] or [0.005]
+    down, up = int((1 - low) / spacings[0] + 1e-9), int((high - 1) / spacings[0] + 1e-9)
+    return [round(1 + k * spacings[0], 6) for k in range(-down, up + 1)]
 
 
 def _numbers(ax: Axes, null: float | None, cells: list[Cell], ci: float) -> None:

@@ -11,7 +11,16 @@ import pandas as pd
 from trajectories.cohort import Cohort
 from trajectories.description import describe
 from trajectories.plots.dots import Floats, arm_legend, boxes_by_arm, counts_below, offsets_of_arms
-from trajectories.plots.style import DOUBLE, SINGLE, arm_colours, arm_markers, sheet, style, warnings_of
+from trajectories.plots.style import (
+    DOUBLE,
+    SINGLE,
+    arm_colours,
+    arm_markers,
+    sheet,
+    style,
+    warnings_of,
+    window_label,
+)
 from trajectories.windows import edss_at, relapse_windows
 
 if TYPE_CHECKING:
@@ -66,7 +75,8 @@ def edss_by_window(cohort: Cohort, at: Sequence[float] = (-1, 0, 1, 2), toleranc
         figure, axes = sheet(
             title=f"EDSS by window, {_patients(cohort)}",
             warnings=warnings_of(simulated=cohort.simulated),
-            caption=f"Points: patients, side by side where equal. Box: median and quartiles; whiskers: range. n: patients with an EDSS within {tolerance:g} years "
+            caption="Points: patients, side by side where equal. Box: median and quartiles; whiskers: range. n: patients with an EDSS "
+            f"within {tolerance:g} years "
             f"of the time. {cohort.index_date}",
             width=_width(cohort),
             height=2.5 + 0.12 * len(cohort.arms),
@@ -117,7 +127,7 @@ def relapses(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2)) -> F
         for arm in cohort.arms
         for k, window in enumerate(windows)
     }
-    labels = [_window_label(window) for window in windows]
+    labels = [window_label(window) for window in windows]
     with style():
         figure, axes = sheet(
             title=f"Relapses by window, {_patients(cohort)}",
@@ -195,12 +205,6 @@ def _quartiles(
         )
         if where in place
     }
-
-
-def _window_label(window: str) -> str:
-    """Turn "[-1, 0)" into "−1 to 0"."""
-    start, end = window.strip("[)").split(", ")
-    return f"{start} to {'end' if end.startswith('end') else end}".replace("-", "−")
 
 
 def _patients(cohort: Cohort) -> str:

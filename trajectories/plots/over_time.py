@@ -122,7 +122,7 @@ def _curves(fit: Fitted, arms: list[str], ci: float, points: int, seed: int) -> 
         table = expected_edss(fit, times, seed=seed).summary(ci)
     curves = {}
     for arm, (first, last) in reach.items():
-        of_arm = table.xs(arm, level="arm")
+        of_arm = pd.DataFrame(table.xs(arm, level="arm"))
         curves[arm] = of_arm[(of_arm.index >= first) & (of_arm.index <= last)]
     return curves
 

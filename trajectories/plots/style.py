@@ -12,6 +12,7 @@ import numpy as np
 from trajectories import printing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -26,7 +27,8 @@ __all__ = [
     "SMALL",
     "arm_colours",
     "arm_markers",
-    "frame",
+    "dress",
+    "fix_ticks",
     "interval",
     "number",
     "percent",
@@ -34,6 +36,7 @@ __all__ = [
     "sheet",
     "style",
     "warnings_of",
+    "window_label",
 ]
 
 # Okabe and Ito (2008), "Color universal design", jfly.uni-koeln.de/color: told apart with any colour vision. Yellow is left
@@ -59,6 +62,7 @@ _LETTER_BOLD = 0.63
 def style() -> AbstractContextManager[None]:
     """Set matplotlib's defaults and our sizes while a figure is made, so that it looks the same everywhere."""
     import matplotlib.style
+    from cycler import cycler
 
     ours = {
         "font.size": NORMAL,
@@ -73,6 +77,7 @@ def style() -> AbstractContextManager[None]:
         "axes.spines.right": False,
         "axes.titlelocation": "left",
         "axes.linewidth": 0.6,
+        "axes.prop_cycle": cycler(color=PALETTE),
         "xtick.major.width": 0.6,
         "ytick.major.width": 0.6,
         "lines.linewidth": 1.2,
@@ -100,18 +105,10 @@ def sheet(
 
     The figure is none of pyplot's: nothing has to be closed, and it shows itself in a notebook.
     """
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     from trajectories.plots.notebook import NotebookFigure
 
-    top, bottom = _heading(title, warnings, width), _lines(caption, SMALL, width)
-    above, below = _inches(top), _inches([(line, SMALL) for line in bottom])
-    total = height + above + below
-    room = (0.0, below / total, 1.0, height / total)
-    figure = NotebookFigure(
-        figsize=(width, total), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.04, h_pad=0.04)
-    )
-    frame(figure, top, bottom)
+    figure = NotebookFigure()
+    dress(figure, title=title, warnings=warnings, caption=caption, width=width, height=height)
     axes = figure.subplots(
         rows,
         columns,
@@ -122,25 +119,38 @@ def sheet(
         height_ratios=heights,
     )
     for ax in axes.flat:
-        # Ticks made when the figure is drawn would take the sizes of that moment.
-        ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+        fix_ticks(ax)
     return figure, axes
 
 
-def frame(figure: Figure, top: Sequence[tuple[str, float]], bottom: Sequence[str]) -> None:
-    """Write title and warnings at the top, the caption at the bottom of a figure, inside the room left for them."""
-    width, height = figure.get_size_inches()
-    y = height - _PAD
-    for k, (line, size) in enumerate(top):
+def dress(
+    figure: Figure, *, title: str, warnings: Sequence[str], caption: str, width: float, height: float
+) -> None:
+    """Set a figure's size for panels of `height` inches, and write title and warnings above them, the caption below."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    top, bottom = _heading(title, warnings, width), _lines(caption, SMALL, width)
+    above, below = _inches([size for _, size in top]), _inches([SMALL for _ in bottom])
+    total = height + above + below
+    figure.set_size_inches(width, total)
+    room = (0.0, below / total, 1.0, height / total)
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=room, w_pad=0.04, h_pad=0.04))
+    left, y = 0.06 / width, total - _PAD
+    for line, size in top:
+        colour = BLACK if size == LARGE else WARNING
         figure.text(
-            0.06 / width, y / height, line, fontsize=size, va="top", fontweight="bold", color=BLACK if size == LARGE else WARNING,
-            gid=f"heading {k}",
-        )  # fmt: skip
+            left, y / total, line, fontsize=size, va="top", fontweight="bold", color=colour, gid="heading"
+        )
         y -= size * _LINE / 72
     y = _PAD
     for line in reversed(bottom):
-        figure.text(0.06 / width, y / height, line, fontsize=SMALL, va="bottom", color=GREY, gid="caption")
+        figure.text(left, y / total, line, fontsize=SMALL, va="bottom", color=GREY, gid="caption")
         y += SMALL * _LINE / 72
+
+
+def fix_ticks(ax: Axes) -> None:
+    """Set the sizes of ticks for good: ticks made when the figure is drawn would take those of that moment."""
+    ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
 
 
 def _heading(title: str, warnings: Sequence[str], width: float) -> list[tuple[str, float]]:
@@ -155,8 +165,8 @@ def _lines(text: str, size: float, width: float, letter: float = _LETTER) -> lis
     return [line for part in text.split("\n") for line in wrap(part, letters)]
 
 
-def _inches(lines: Sequence[tuple[str, float]]) -> float:
-    return sum(size for _, size in lines) * _LINE / 72 + 2 * _PAD if lines else _PAD
+def _inches(sizes: Sequence[float]) -> float:
+    return sum(sizes) * _LINE / 72 + 2 * _PAD if sizes else _PAD
 
 
 def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = (), source: str = "") -> list[str]:
@@ -170,6 +180,17 @@ def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = (), source:
     if any(caveat.startswith("NOT CONVERGED") for caveat in said):
         written.append("NOT CONVERGED (accepted by the user)")
     return written
+
+
+def window_label(window: str) -> str:
+    """Write a window of time as people read it; its end is not part of it.
+
+    >>> window_label("[-1, 0)"), window_label("[0, end of follow-up)")
+    ('−1 to 0', '0 to end')
+    """
+    start, end = window.strip("[)").split(", ")
+    said = [time.replace("-", "−") for time in (start, "end" if end.startswith("end") else end)]
+    return " to ".join(said)
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
