@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +25,23 @@ def cohort(dataset: str) -> Cohort:
     return read_cohort(rows[["patient", "day", "edss"]], patients=patients)
 
 
-def internal_draws(model: MixedModel, design: Design, *, draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Random values of the sampler's variables, chain (1) × draw × …, from their priors."""
-    import pymc as pm
+@cache
+def graph_of(model: MixedModel, dataset: str) -> Any:
+    return model.build(model.design(cohort(dataset)))
 
-    graph = model.build(design)
-    names = [variable.name for variable in graph.free_RVs]
-    drawn = pm.draw([graph[name] for name in names], draws=draws, random_seed=np.random.default_rng(seed))
-    return {name: np.asarray(values)[None] for name, values in zip(names, drawn, strict=True)}
+
+def internal_draws(graph: Any, *, draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Random values of the sampler's variables, chain (1) × draw × …; made without PyMC's own random functions, which compile."""
+    rng, values = np.random.default_rng(seed), {}
+    for variable, start in zip(graph.free_RVs, graph.initial_point().values(), strict=True):
+        shape = (1, draws, *np.shape(start))
+        if "correlation" in variable.name:
+            values[variable.name] = rng.uniform(0.2, 0.8, shape)
+        elif "_sd_" in variable.name or "_range_" in variable.name:
+            values[variable.name] = rng.uniform(0.3, 1.5, shape)
+        else:
+            values[variable.name] = rng.normal(size=shape)
+    return values
 
 
 def hand_made(model: MixedModel, design: Design, *, draws: int = 3, seed: int = 1) -> xr.Dataset:

@@ -18,9 +18,10 @@ from trajectories.priors import Exponential, HalfNormal, Normal, StudentT
 from trajectories.reading import read_cohort
 
 sys.path.insert(0, str(Path(__file__).parent))
-from gaussian_cases import cohort, hand_made, internal_draws
+from gaussian_cases import cohort, graph_of, hand_made, internal_draws
 
 SLOPES = "edss ~ arm * years + age + (1 + years | patient)"
+QUICK = "FAST_COMPILE"  # evaluates in Python: a test calls a function once or twice
 CASES = [
     pytest.param(GaussianMixed(SLOPES), "slopes", id="two effects"),
     pytest.param(GaussianMixed("edss ~ arm + (1 | patient)"), "slopes", id="one effect"),
@@ -261,16 +262,17 @@ def test_correlated_noise_of_one_visit_is_scaled_noise():
 
 @pytest.mark.parametrize(("model", "dataset"), CASES)
 def test_graph_is_the_numpy_likelihood_plus_the_priors(model, dataset):
-    design = model.design(cohort(dataset))
-    graph = model.build(design)
+    design, graph = model.design(cohort(dataset)), graph_of(model, dataset)
     assert set(graph.coords) >= {"patient", "term", "effect", "slope"}
     start = graph.initial_point()
-    assert np.isfinite(graph.compile_logp()(start))
-    assert np.isfinite(graph.compile_dlogp()(start)).all()
-    free = internal_draws(model, design, draws=3, seed=8)
+    assert np.isfinite(graph.compile_logp(mode=QUICK)(start))
+    assert np.isfinite(graph.compile_dlogp(mode=QUICK)(start)).all()
+    free = internal_draws(graph, draws=3, seed=8)
     likelihood = model.log_likelihood(model.parameters(free, design), design).sum("visit").to_numpy()[0]
     # The potential alone, as a function of the untransformed variables.
-    potential = graph.compile_fn(graph.potentials[0], inputs=graph.free_RVs, on_unused_input="ignore")
+    potential = graph.compile_fn(
+        graph.potentials[0], inputs=graph.free_RVs, on_unused_input="ignore", mode=QUICK
+    )
     for draw in range(3):
         values = {name: array[0, draw] for name, array in free.items()}
         assert float(potential(values)) == pytest.approx(likelihood[draw], rel=1e-10)
@@ -280,7 +282,7 @@ def test_prior_density_is_the_one_shown():
     model = GaussianMixed("edss ~ arm * years + age + (1 + years | patient)", residuals="ar1")
     design = model.design(cohort("ar1"))
     graph = model.build(design)
-    logp = graph.compile_logp(vars=graph.free_RVs, jacobian=False)
+    logp = graph.compile_logp(vars=graph.free_RVs, jacobian=False, mode=QUICK)
     rng = np.random.default_rng(9)
     point = {
         name: value + 0.3 * rng.normal(size=np.shape(value)) for name, value in graph.initial_point().items()
@@ -309,7 +311,7 @@ def test_prior_density_is_the_one_shown():
 @pytest.mark.parametrize(("model", "dataset"), CASES)
 def test_parameters_are_labelled_in_the_users_units(model, dataset):
     design = model.design(cohort(dataset))
-    free = internal_draws(model, design, draws=2, seed=10)
+    free = internal_draws(graph_of(model, dataset), draws=2, seed=10)
     parameters = model.parameters(free, design)
     wanted = {
         "intercept",
@@ -334,7 +336,7 @@ def test_parameters_are_labelled_in_the_users_units(model, dataset):
 def test_intercept_is_the_mean_where_every_column_is_zero():
     model = GaussianMixed("edss ~ years + (1 | patient)")
     design = model.design(cohort("slopes"))
-    free = internal_draws(model, design, draws=2, seed=11)
+    free = internal_draws(graph_of(model, "slopes"), draws=2, seed=11)
     parameters = model.parameters(free, design)
     years = design.frame["years"]
     beta = free["coefficients_internal"][0, :, 0] / years.std(ddof=0)
@@ -364,7 +366,7 @@ def test_priors_are_visible_and_can_be_changed():
         intercept=StudentT(3, 4, 2), residual_sd=Exponential(0.5), terms={"age": Normal(0, 0.1)}
     )
     design = changed.design(cohort("slopes"))
-    free = internal_draws(changed, design, draws=2, seed=12)
+    free = internal_draws(changed.build(design), draws=2, seed=12)
     assert changed.parameters(free, design)["coefficients"].sizes["term"] == 4
     assert model.priors.residual_sd == HalfNormal(1.5)
 

@@ -48,11 +48,11 @@ def climb(function: Function, theta: Floats) -> Peak:
     gradient, information = derivatives(function, theta)
     sizes, directions = np.linalg.eigh(information)
     widths = np.array([_width(function, theta, d, k) for d, k in zip(directions.T, sizes, strict=True)])
+    if not np.isfinite(widths).all():  # a direction without a fall
+        return Peak(theta=theta, covariance=np.zeros_like(information), converged=False)
     covariance = (directions * widths**2) @ directions.T
-    # Half of this is what another step would still gain; a direction without a fall has an infinite width.
-    finite = bool(np.isfinite(widths).all())
-    converged = finite and bool(gradient @ covariance @ gradient < 1e-5)
-    return Peak(theta=theta, covariance=covariance, converged=converged)
+    # Half of this is what another step would still gain.
+    return Peak(theta=theta, covariance=covariance, converged=bool(gradient @ covariance @ gradient < 1e-5))
 
 
 def _width(function: Function, theta: Floats, direction: Floats, curvature: float) -> float:
