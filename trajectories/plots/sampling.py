@@ -146,8 +146,8 @@ def pairs(fit: Fit, terms: Sequence[str] | None = None) -> Figure:
         figure = _released(matrix)
         for ax in figure.axes:
             fix_ticks(ax)
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.label.set_fontsize(SMALL)
+            for label in (ax.xaxis.label, ax.yaxis.label):
+                label.set(fontsize=SMALL, text=label.get_text().replace(":", ":\n"))
         dress(
             figure,
             title=f"Pairs of parameters, {fit.model.formula}",
