@@ -16,7 +16,12 @@ from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design, EdssModel, Floats, Ints, Scaling, edss_design
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.autoregression import correlated_noise, visit_order
-from trajectories.models.blocks.coefficients import CoefficientPriors, coefficient_priors
+from trajectories.models.blocks.coefficients import (
+    CoefficientPriors,
+    coefficient_priors,
+    coefficient_values,
+    coefficient_variable,
+)
 from trajectories.models.blocks.densities import autoregressive_logpdf, normal_logpdf
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import (
@@ -184,7 +189,7 @@ class GaussianMixed(EdssModel):
             mean, within = pt.zeros(design.n_patients) + intercept, 0.0
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                beta = variable("coefficients_internal", priors, "term")
+                beta = coefficient_variable(priors, X)
                 mean = mean + pt.dot(X_patient, beta[by_patient])
                 within = pt.dot(X_visit, beta[~by_patient])
             level = pm.Normal("patient_level_internal", mean, effects.sd[0], dims="patient")
@@ -219,7 +224,9 @@ class GaussianMixed(EdssModel):
         beta = np.zeros((*at_means.shape[:-1], 0))
         mean = at_means
         if design.terms:
-            beta = values("coefficients_internal", d, coefficient_priors(self.priors, design.terms, x))
+            beta = coefficient_values(
+                d, coefficient_priors(self.priors, design.terms, x), x.apply(design.formula.matrices.X)
+            )
             by_patient = design.patient_level()
             X_patient = x.apply(design.formula.matrices.X)[_first_rows(design)][:, by_patient]
             mean = at_means + beta[..., by_patient] @ X_patient.T

@@ -15,7 +15,12 @@ from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
 from trajectories.models.blocks import averaging, levels, patient_effects
-from trajectories.models.blocks.coefficients import CoefficientPriors, coefficient_priors
+from trajectories.models.blocks.coefficients import (
+    CoefficientPriors,
+    coefficient_priors,
+    coefficient_values,
+    coefficient_variable,
+)
 from trajectories.models.blocks.cutpoints import average_scale, cutpoints_from_probabilities, with_ends
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
 from trajectories.models.blocks.patient_effects import PatientPriors
@@ -27,7 +32,6 @@ from trajectories.priors import (
     Normal,
     Prior,
     values,
-    variable,
 )
 
 __all__ = ["OrdinalMixed", "OrdinalPriors"]
@@ -147,7 +151,7 @@ class OrdinalMixed(EdssModel):
             linear, patients = -cutpoints[middle], 0.0
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                beta = variable("coefficients_internal", priors, "term")
+                beta = coefficient_variable(priors, X)
                 linear = linear + pt.dot(X_patient, beta[by_patient])
                 patients = pt.dot(X_visit, beta[~by_patient])
             # Between centred and fully stretched with the latent scale: with few visits a patient all latent quantities grow and shrink
@@ -183,7 +187,9 @@ class OrdinalMixed(EdssModel):
         linear = -cutpoints[..., [_middle(design)]]
         beta = np.zeros((*sd.shape[:-1], 0))
         if design.terms:
-            beta = values("coefficients_internal", d, coefficient_priors(self.priors, design.terms, x))
+            beta = coefficient_values(
+                d, coefficient_priors(self.priors, design.terms, x), x.apply(design.formula.matrices.X)
+            )
             by_patient = design.patient_level()
             first = np.unique(design.patient, return_index=True)[1]
             X_patient = x.apply(design.formula.matrices.X)[first][:, by_patient]

@@ -13,6 +13,7 @@ from scipy import stats
 from trajectories import edss
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.blocks.autoregression import correlated_noise, visit_order
+from trajectories.models.blocks.coefficients import coefficient_values
 from trajectories.models.gaussian import GaussianMixed, GaussianPriors, recorded
 from trajectories.priors import Exponential, HalfNormal, Normal, StudentT
 from trajectories.reading import read_cohort
@@ -294,10 +295,13 @@ def test_prior_density_is_the_one_shown():
     )
     first = np.flatnonzero(~pd.Series(design.patient).duplicated())
     by_patient = [term in ("arm[b]", "age") for term in design.terms]
-    mean = point["intercept_internal"] + X[first][:, by_patient] @ point["coefficients_internal"][by_patient]
+    beta = coefficient_values(point, [Normal(0, 2)] * len(design.terms), X)
+    mean = point["intercept_internal"] + X[first][:, by_patient] @ beta[by_patient]
     expected = (
         stats.norm(4, 3).logpdf(point["intercept_internal"]).sum()
-        + stats.norm(0, 2).logpdf(point["coefficients_internal"]).sum()
+        # coefficients are rotated standard normal variables: the density is that of N(0, 2²) up to the rotation's constant
+        + stats.norm(0, 2).logpdf(beta).sum()
+        + len(beta) * np.log(2)
         + stats.halfnorm(scale=[2.5, 1.0]).logpdf(sd).sum()
         + stats.beta(2, 2).logpdf(half)
         + stats.norm(mean, sd[0]).logpdf(point["patient_level_internal"]).sum()
@@ -339,7 +343,8 @@ def test_intercept_is_the_mean_where_every_column_is_zero():
     free = internal_draws(graph_of(model, "slopes"), draws=2, seed=11)
     parameters = model.parameters(free, design)
     years = design.frame["years"]
-    beta = free["coefficients_internal"][0, :, 0] / years.std(ddof=0)
+    X = (design.formula.matrices.X - years.mean()) / years.std(ddof=0)
+    beta = coefficient_values(free, [model.priors.coefficients], X)[0, :, 0] / years.std(ddof=0)
     np.testing.assert_allclose(parameters["coefficients"][0, :, 0], beta)
     np.testing.assert_allclose(
         parameters["intercept"][0], free["intercept_internal"][0, :, 0] - beta * years.mean(), rtol=1e-10
