@@ -31,8 +31,8 @@ def main() -> None:
     print(cohort)
     print(tj.describe(cohort))
     print(tj.paired_tests(cohort, margin=MARGIN))
-    plots.edss_by_window(cohort).savefig(OUTPUT / "edss_by_window.png")
-    plots.relapses(cohort).savefig(OUTPUT / "relapses.png")
+    plots.edss_by_window(cohort).savefig(OUTPUT / "edss_by_window.png", dpi=200)
+    plots.relapses(cohort).savefig(OUTPUT / "relapses.png", dpi=200)
 
     headline("2. EDSS by the ordinal mixed model, with a bend at treatment start")
     # Visits before the start have a slope of their own: one line over both periods would carry the worsening before
@@ -42,10 +42,10 @@ def main() -> None:
     print(fit)
     stable = tj.stabilisation(fit, at=2.0, margin=MARGIN)
     print(stable)
-    plots.trajectories(fit).savefig(OUTPUT / "trajectories.png")
-    plots.change(stable).savefig(OUTPUT / "change.png")
-    plots.margin_curve(stable).savefig(OUTPUT / "margin_curve.png")
-    plots.outcomes(stable).savefig(OUTPUT / "outcomes.png")
+    plots.trajectories(fit).savefig(OUTPUT / "trajectories.png", dpi=200)
+    plots.change(stable).savefig(OUTPUT / "change.png", dpi=200)
+    plots.margin_curve(stable).savefig(OUTPUT / "margin_curve.png", dpi=200)
+    plots.outcomes(stable).savefig(OUTPUT / "outcomes.png", dpi=200)
 
     headline("3. Relapses by the negative binomial model")
     counts = tj.sample(models.RelapseCounts("relapses ~ period + (1 | patient)"), cohort, seed=2)

@@ -58,10 +58,10 @@ def main(path: Path) -> None:
     doses = list(DOSES.values())[1:]
     changes = {f"{dose} − placebo": tj.contrast(change, dose, "placebo") for dose in doses}
     ratios = {f"{dose} / placebo": tj.contrast(rates, dose, "placebo", scale="ratio") for dose in doses}
-    plots.trajectories(fit).savefig(OUTPUT / "betaseron_trajectories.png")
-    plots.posterior_predictive(fit).savefig(OUTPUT / "betaseron_check.png")
-    plots.forest(changes).savefig(OUTPUT / "betaseron_change.png")
-    plots.forest(ratios).savefig(OUTPUT / "betaseron_relapse_ratios.png")
+    plots.trajectories(fit).savefig(OUTPUT / "betaseron_trajectories.png", dpi=200)
+    plots.posterior_predictive(fit).savefig(OUTPUT / "betaseron_check.png", dpi=200)
+    plots.forest(changes).savefig(OUTPUT / "betaseron_change.png", dpi=200)
+    plots.forest(ratios).savefig(OUTPUT / "betaseron_relapse_ratios.png", dpi=200)
 
     print("\nIn words:")
     for dose, change_by, ratio in zip(doses, changes.values(), ratios.values(), strict=True):

@@ -34,10 +34,10 @@ def main() -> None:
 
     changes = {f"{a} − {b}": tj.contrast(stable.change, a, b) for a, b in PAIRS}
     ratios = {f"{a} / {b}": tj.contrast(rates, a, b, scale="ratio") for a, b in PAIRS}
-    plots.trajectories(fit).savefig(OUTPUT / "dmts_trajectories.png")
-    plots.outcomes(stable).savefig(OUTPUT / "dmts_outcomes.png")
-    plots.forest(changes).savefig(OUTPUT / "dmts_change.png")
-    plots.forest(ratios).savefig(OUTPUT / "dmts_relapse_ratios.png")
+    plots.trajectories(fit).savefig(OUTPUT / "dmts_trajectories.png", dpi=200)
+    plots.outcomes(stable).savefig(OUTPUT / "dmts_outcomes.png", dpi=200)
+    plots.forest(changes).savefig(OUTPUT / "dmts_change.png", dpi=200)
+    plots.forest(ratios).savefig(OUTPUT / "dmts_relapse_ratios.png", dpi=200)
 
     print("\nIn words (SIMULATED patients, invented effects):")
     for (a, b), change, ratio in zip(PAIRS, changes.values(), ratios.values(), strict=True):
