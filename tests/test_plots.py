@@ -19,6 +19,7 @@ from trajectories.estimands.rates import relapse_rate
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
 from trajectories.models.base import MixedModel
+from trajectories.plots.predictive import codes_of
 from trajectories.plots.style import DOUBLE, OUTCOME_COLOURS, PALETTE, SINGLE, arm_colours, probability
 from trajectories.windows import edss_at, relapse_windows
 
@@ -193,7 +194,8 @@ def heading(figure: Figure) -> str:
 
 def caption(figure: Figure) -> str:
     lines = [text for text in figure.texts if text.get_gid() == "caption"]
-    return " ".join(text.get_text() for text in sorted(lines, key=lambda text: -text.get_position()[1]))
+    said = " ".join(text.get_text() for text in sorted(lines, key=lambda text: -text.get_position()[1]))
+    return said.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def with_gid(figure: Figure, gid: str) -> list[str]:
@@ -558,6 +560,18 @@ def test_long_names_are_broken_and_an_empty_forest_is_an_error(stable: tj.Stabil
         plots.forest({})
 
 
+def test_maximum_likelihood_fits_are_drawn_with_their_source() -> None:
+    cohort = tj.simulated_alemtuzumab_35()
+    fitted = tj.maximise(models.GaussianMixed("edss ~ years + (1 | patient)"), cohort)
+    for figure in (
+        plots.trajectories(fitted, points=3),
+        plots.change(tj.change(fitted, 2.0)),
+        plots.forest(tj.slope(fitted)),
+    ):
+        assert "maximum-likelihood" in caption(figure)
+        assert "35 patients" in caption(figure)
+
+
 # Checks
 
 
@@ -605,6 +619,10 @@ def test_prior_predictive_hides_the_data_unless_asked(prior: Fit, fit: Fit) -> N
         plots.prior_predictive(fit)
     with pytest.raises(ValueError, match=r"plots\.prior_predictive"):
         plots.posterior_predictive(prior)
+
+
+def test_values_between_levels_go_to_the_nearest_and_off_the_scale_to_its_ends() -> None:
+    assert codes_of(np.array([-3.0, 0.0, 0.4, 1.2, 2.5, 12.0])).tolist() == [0, 0, 0, 1, 4, 19]
 
 
 @pytest.mark.parametrize("splits", [(), (1, 0), (0, float("nan"))])

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories.plots.style import BLACK, SMALL, arm_colours, arm_markers
+from trajectories.plots.style import BLACK, SMALL, arm_colours, arm_markers, ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["arm_legend", "boxes_by_arm", "counts_below", "offsets_of_arms", "spread"]
+__all__ = ["boxes_by_arm", "counts_below", "offsets_of_arms", "spread"]
+
+GLYPHS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖"}
 
 type Floats = NDArray[np.float64]
 
@@ -68,32 +70,10 @@ def boxes_by_arm(
         )  # fmt: skip
 
 
-def arm_legend(ax: Axes, arms: Sequence[str]) -> None:
-    """Name the arms above a panel, if there are several."""
-    from matplotlib.lines import Line2D
-
-    if len(arms) < 2:
-        return
-    colours, markers = arm_colours(arms), arm_markers(arms)
-    handles = [
-        Line2D([], [], linestyle="none", marker=markers[arm], color=colours[arm], markersize=4, label=arm)
-        for arm in arms
-    ]
-    ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=len(arms),
-        handletextpad=0.2,
-        borderpad=0,
-    )
-
-
 def counts_below(
     ax: Axes,
     positions: Sequence[float],
     counts: Mapping[str, Sequence[int]],
-    colours: Mapping[str, str],
     *,
     head: str = "n",
     lines_down: float = 4.1,
@@ -103,6 +83,8 @@ def counts_below(
     from matplotlib.transforms import ScaledTranslation
 
     figure = ax.figure
+    several = len(counts) > 1
+    colours = {arm: ink(colour) if several else BLACK for arm, colour in arm_colours(list(counts)).items()}
     for row, (arm, numbers) in enumerate(counts.items()):
         down = ScaledTranslation(0, -(lines_down + row) * SMALL * 1.25 / 72, figure.dpi_scale_trans)
         for position, n in zip(positions, numbers, strict=True):
@@ -112,9 +94,16 @@ def counts_below(
             )  # fmt: skip
         if row and not names:
             continue
-        label = head if len(counts) == 1 or not names else f"{head}, {arm}" if row == 0 else arm
+        label = _row_label(arm, list(counts), head if row == 0 else "") if names else head
         left = ScaledTranslation(-12 / 72, 0, figure.dpi_scale_trans)
         ax.text(
             0, 0, label, transform=ax.transAxes + down + left, ha="right", va="center", fontsize=SMALL,
             color=colours[arm] if names else BLACK,
         )  # fmt: skip
+
+
+def _row_label(arm: str, arms: Sequence[str], head: str) -> str:
+    """Name a row of numbers; among several arms by the arm and its marker, so that the rows are the legend too."""
+    if len(arms) == 1:
+        return head
+    return "  ".join(part for part in (head, f"{GLYPHS[arm_markers(arms)[arm]]} {arm}") if part)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from trajectories.cohort import Cohort
 from trajectories.description import describe
-from trajectories.plots.dots import Floats, arm_legend, boxes_by_arm, counts_below, offsets_of_arms
+from trajectories.plots.dots import Floats, boxes_by_arm, counts_below, offsets_of_arms
 from trajectories.plots.style import (
     DOUBLE,
     SINGLE,
@@ -167,14 +167,7 @@ def _rates(ax: Axes, table: pd.DataFrame, windows: list[str], arms: Sequence[str
         years[arm] = [round(float(value)) for value in rows["person_years"]]
     ax.set(ylabel="relapses per person-year", xlim=(-0.6, len(windows) - 0.4))
     ax.set_ylim(bottom=0)
-    counts_below(
-        ax,
-        range(len(windows)),
-        years,
-        colours if len(arms) > 1 else {arms[0]: "black"},
-        head="years",
-        names=False,
-    )
+    counts_below(ax, range(len(windows)), years, head="years", names=False)
 
 
 def _positions(
@@ -184,9 +177,7 @@ def _positions(
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     counts = {arm: [len(samples[arm, k]) for k in range(len(labels))] for arm in arms}
-    colours = arm_colours(arms) if len(arms) > 1 else {arms[0]: "black"}
-    counts_below(ax, range(len(labels)), counts, colours)
-    arm_legend(ax, arms)
+    counts_below(ax, range(len(labels)), counts)
 
 
 def _values(found: pd.DataFrame, arm: str, chosen: pd.Series, column: str) -> Floats:

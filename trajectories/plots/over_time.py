@@ -159,7 +159,7 @@ def _panel(
     ax.set_xticks(years)
     seen = _rows_of(design, arm).groupby("patient")["years"].agg(["min", "max"])
     followed = [int(((seen["min"] <= t + _NEAR) & (seen["max"] >= t - _NEAR)).sum()) for t in years]
-    counts_below(ax, years.tolist(), {arm: followed}, {arm: BLACK}, head="n")
+    counts_below(ax, years.tolist(), {arm: followed}, head="n")
 
 
 def _rows_of(design: Design, arm: str) -> pd.DataFrame:

@@ -29,6 +29,7 @@ __all__ = [
     "arm_markers",
     "dress",
     "fix_ticks",
+    "ink",
     "interval",
     "number",
     "percent",
@@ -162,7 +163,7 @@ def _heading(title: str, warnings: Sequence[str], width: float) -> list[tuple[st
 
 def _lines(text: str, size: float, width: float, letter: float = _LETTER) -> list[str]:
     letters = int((width - 0.12) * 72 / (size * letter))
-    return [line for part in text.split("\n") for line in wrap(part, letters)]
+    return [line for part in text.split("\n") for line in wrap(part, letters, break_on_hyphens=False)]
 
 
 def _inches(sizes: Sequence[float]) -> float:
@@ -198,6 +199,12 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     return {arm: PALETTE[k % len(PALETTE)] for k, arm in enumerate(arms)}
 
 
+def ink(colour: str) -> str:
+    """Darken a colour until small letters in it are legible on white."""
+    channels = [round(int(colour[k : k + 2], 16) * 0.72) for k in (1, 3, 5)]
+    return "#" + "".join(f"{channel:02X}" for channel in channels)
+
+
 def arm_markers(arms: Sequence[str]) -> dict[str, str]:
     """Give each arm its marker: colour never carries a meaning alone."""
     return {arm: MARKERS[k % len(MARKERS)] for k, arm in enumerate(arms)}
@@ -214,12 +221,12 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share in percent.
+    """Write a share in percent, number and sign never apart.
 
     >>> percent(0.95), percent(0.999)
-    ('95 %', '99.9 %')
+    ('95\\xa0%', '99.9\\xa0%')
     """
-    return f"{100 * share:.6g} %"
+    return f"{100 * share:.6g}\N{NO-BREAK SPACE}%"
 
 
 def interval(lower: float, upper: float, digits: int = 2) -> str:
