@@ -13,7 +13,7 @@ import xarray as xr
 from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, EdssModel, Floats, Ints, Scaling, edss_design
+from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.autoregression import correlated_noise, visit_order
 from trajectories.models.blocks.coefficients import (
@@ -22,7 +22,8 @@ from trajectories.models.blocks.coefficients import (
     coefficient_values,
     coefficient_variable,
 )
-from trajectories.models.blocks.densities import autoregressive_logpdf, normal_logpdf
+from trajectories.models.blocks.conditioned_effects import coordinates, sum_by_patient
+from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf, normal_logpdf
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import (
     LKJ,
@@ -170,48 +171,58 @@ class GaussianMixed(EdssModel):
     def build(self, design: Design) -> Any:
         """Make the PyMC model.
 
-        The patients' intercept is centred on the intercept and the patient-level terms, slopes are non-centred given it; columns
-        are centred and scaled. All data are `pm.Data`: nutpie can refit the compiled model on other outcomes and visits.
+        Columns are centred and scaled; patient effects are in the coordinates of `conditioned_effects`, in which their posterior
+        is standard normal whether the visits of a patient say much or little. All data are `pm.Data`: nutpie can refit the
+        compiled model on other outcomes and visits.
         """
         import pymc as pm
         import pytensor.tensor as pt
 
-        matrices, by_patient = design.formula.matrices, design.patient_level()
-        X, Z = _scaling(design).apply(matrices.X), _effect_scaling(design).apply(matrices.Z)
+        X = _scaling(design).apply(design.formula.matrices.X)
+        Z = _effect_scaling(design).apply(design.formula.matrices.Z)
         with pm.Model(coords=_coords(design)) as model:
             visits = pm.Data("patient_of_visit", design.patient, dims="visit")
-            X_visit = pm.Data("X_visit", X[:, ~by_patient])
-            X_patient = pm.Data("X_patient", X[_first_rows(design)][:, by_patient])
-            Z_visit = pm.Data("Z_visit", Z[:, 1:])
-            observed = pm.Data("observed_edss", design.outcome, dims="visit")
-            effects = patient_effects.effect_variables(self.priors, design.effects)
-            intercept = variable("intercept_internal", [self.priors.intercept], "one")[0]
-            mean, within = pt.zeros(design.n_patients) + intercept, 0.0
+            columns = pm.Data("Z_internal", Z)
+            residual = pm.Data("observed_edss", design.outcome, dims="visit")
+            residual = residual - variable("intercept_internal", [self.priors.intercept], "one")[0]
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                beta = coefficient_variable(priors, X)
-                mean = mean + pt.dot(X_patient, beta[by_patient])
-                within = pt.dot(X_visit, beta[~by_patient])
-            level = pm.Normal("patient_level_internal", mean, effects.sd[0], dims="patient")
-            slopes = patient_effects.slopes((level - mean) / effects.sd[0], effects, design.effects)
-            eta = level[visits] + within + sum(s[visits] * Z_visit[:, k] for k, s in enumerate(slopes))
-            pm.Potential("edss", self._residual_logp(observed - eta, design).sum())
+                residual = residual - pt.dot(pm.Data("X_internal", X), coefficient_variable(priors, X))
+            effects = patient_effects.effect_variables(self.priors, design.effects)
+            sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
+            whiten, logp = self._residual_graph(design, sd)
+
+            def total(by_row: Any) -> Any:
+                return pt.zeros(design.n_patients)[visits].inc(by_row)
+
+            factor = effects.sd[:, None] * effects.cholesky
+            Z_columns = [columns[:, k] for k in range(len(design.effects))]
+            at = coordinates(whiten(residual), [whiten(z) for z in Z_columns], total, factor, sd, pt)
+            v: list[Any] = [None] * len(Z_columns)
+            for k in reversed(range(len(v))):
+                v[k] = at.effect(k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient"), v)
+            for k, column in enumerate(Z_columns):
+                residual = residual - sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * column
+            pm.Potential("edss", logp(residual).sum())
         return model
 
-    def _residual_logp(self, residual: Any, design: Design) -> Any:
-        """Log-density of the residuals, in the open PyMC model."""
+    def _residual_graph(self, design: Design, sd: Any) -> tuple[Any, Any]:
+        """Make functions of rows, in the open PyMC model: how to remove their autocorrelation, and their log-density."""
         import pymc as pm
         import pytensor.tensor as pt
 
-        sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
         if self.residuals == "independent":
-            return normal_logpdf(residual, 0.0, sd, pt)
+            return lambda rows: rows, lambda residual: normal_logpdf(residual, 0.0, sd, pt)
         order = visit_order(design)
         previous = pm.Data("previous_visit", order.previous, dims="visit")
         gap = pm.Data("years_since_previous", order.gap, dims="visit")
         follows = pm.Data("has_previous", order.follows, dims="visit")
         time_range = variable("residual_range_internal", [self.priors.residual_range], "one")[0]
-        return autoregressive_logpdf(residual, residual[previous], gap, follows, sd, time_range, pt)
+        correlation, share = autoregression(gap, follows, time_range, pt)
+        return (
+            lambda rows: (rows - correlation * rows[previous]) / share**0.5,
+            lambda e: autoregressive_logpdf(e, e[previous], gap, follows, sd, time_range, pt),
+        )
 
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into intercept, coefficients, residuals' and patients' parameters in the user's units.
@@ -219,27 +230,43 @@ class GaussianMixed(EdssModel):
         Besides what every mixed model has: `intercept`, `residual_sd` (EDSS points), `residual_range` (years) with "ar1".
         """
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        x, z = _scaling(design), _effect_scaling(design)
+        x = _scaling(design)
+        X = x.apply(design.formula.matrices.X)
         at_means = values("intercept_internal", d, [self.priors.intercept])
         beta = np.zeros((*at_means.shape[:-1], 0))
-        mean = at_means
         if design.terms:
-            beta = coefficient_values(
-                d, coefficient_priors(self.priors, design.terms, x), x.apply(design.formula.matrices.X)
-            )
-            by_patient = design.patient_level()
-            X_patient = x.apply(design.formula.matrices.X)[_first_rows(design)][:, by_patient]
-            mean = at_means + beta[..., by_patient] @ X_patient.T
+            beta = coefficient_values(d, coefficient_priors(self.priors, design.terms, x), X)
         sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
-        L, cholesky = patient_effects.covariance_of(d, sd, len(design.effects))
-        standard = (d["patient_level_internal"] - mean) / sd[..., [0]]
-        effects, covariance = patient_effects.on_user_scale(
-            patient_effects.effects_of(standard, d, sd, L), cholesky, z
-        )
+        cholesky = patient_effects.covariance_of(d, sd, len(design.effects))[1]
+        internal = np.empty((*beta.shape[:2], design.n_patients, len(design.effects)))
+        for chain in range(len(beta)):
+            for part in np.array_split(np.arange(beta.shape[1]), max(1, beta.shape[1] // 200)):
+                here = {name: array[chain, part] for name, array in d.items()}
+                residual = design.outcome - at_means[chain, part] - beta[chain, part] @ X.T
+                internal[chain, part] = self._effects(here, residual, cholesky[chain, part], design)
+        effects, covariance = patient_effects.on_user_scale(internal, cholesky, _effect_scaling(design))
         beta = beta / x.sd
         others = {"intercept": (None, at_means[..., 0] - beta @ x.mean)}
         others |= {name: (None, d[f"{name}_internal"][..., 0]) for name in self._residual_parameters}
         return patient_effects.labelled(design, beta, effects, covariance, **others)
+
+    def _effects(self, d: dict[str, Floats], residual: Floats, factor: Floats, design: Design) -> Floats:
+        """Patient effects (samples × patient × effect) from their coordinates, residuals being samples × rows."""
+        columns = list(_effect_scaling(design).apply(design.formula.matrices.Z).T)
+        if self.residuals == "ar1":
+            order = visit_order(design)
+            time_range = d["residual_range_internal"]
+            correlation, share = autoregression(order.gap, order.follows, time_range, np)
+            residual, *columns = (
+                (rows - correlation * rows[..., order.previous]) / np.sqrt(share)
+                for rows in (residual, *columns)
+            )
+        total = sum_by_patient(design.patient)
+        at = coordinates(residual, columns, total, factor, d["residual_sd_internal"], np)
+        v: list[Any] = [None] * len(columns)
+        for k in reversed(range(len(v))):
+            v[k] = at.effect(k, d[_coordinate(k)], v)
+        return np.asarray(np.einsum("sij,jsp->spi", factor, np.stack(v)))
 
     @property
     def _residual_parameters(self) -> tuple[str, ...]:
@@ -338,9 +365,8 @@ def _effect_scaling(design: Design) -> Scaling:
     return patient_effects.patient_scaling(design.formula.matrices.Z)
 
 
-def _first_rows(design: Design) -> Ints:
-    """The first row of each patient, for columns that are constant within patients."""
-    return np.asarray(np.unique(design.patient, return_index=True)[1])
+def _coordinate(effect: int) -> str:
+    return f"patient_coordinate_{effect}"
 
 
 def _coords(design: Design) -> dict[str, Any]:
@@ -348,6 +374,5 @@ def _coords(design: Design) -> dict[str, Any]:
         "one": [0],
         "term": list(design.terms),
         "effect": list(design.effects),
-        "slope": list(design.effects[1:]),
         "patient": np.arange(design.n_patients),
     }

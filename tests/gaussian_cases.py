@@ -44,6 +44,19 @@ def internal_draws(graph: Any, *, draws: int, seed: int) -> dict[str, np.ndarray
     return values
 
 
+def untransformed(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The sampler's variables from their unbounded values."""
+    free = {}
+    for name, value in point.items():
+        if name.endswith("_log__"):
+            free[name.removesuffix("_log__")] = np.exp(value)
+        elif name.endswith("_logodds__"):
+            free[name.removesuffix("_logodds__")] = 1 / (1 + np.exp(-value))
+        else:
+            free[name] = value
+    return free
+
+
 def hand_made(model: MixedModel, design: Design, *, draws: int = 3, seed: int = 1) -> xr.Dataset:
     """Random parameters in the user's units, sensible in size, made without PyMC."""
     rng = np.random.default_rng(seed)

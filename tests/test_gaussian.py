@@ -19,7 +19,7 @@ from trajectories.priors import Exponential, HalfNormal, Normal, StudentT
 from trajectories.reading import read_cohort
 
 sys.path.insert(0, str(Path(__file__).parent))
-from gaussian_cases import cohort, graph_of, hand_made, internal_draws
+from gaussian_cases import cohort, graph_of, hand_made, internal_draws, untransformed
 
 SLOPES = "edss ~ arm * years + age + (1 + years | patient)"
 QUICK = "FAST_COMPILE"  # evaluates in Python: a test calls a function once or twice
@@ -264,7 +264,7 @@ def test_correlated_noise_of_one_visit_is_scaled_noise():
 @pytest.mark.parametrize(("model", "dataset"), CASES)
 def test_graph_is_the_numpy_likelihood_plus_the_priors(model, dataset):
     design, graph = model.design(cohort(dataset)), graph_of(model, dataset)
-    assert set(graph.coords) >= {"patient", "term", "effect", "slope"}
+    assert set(graph.coords) >= {"patient", "term", "effect"}
     start = graph.initial_point()
     assert np.isfinite(graph.compile_logp(mode=QUICK)(start))
     assert np.isfinite(graph.compile_dlogp(mode=QUICK)(start)).all()
@@ -279,37 +279,72 @@ def test_graph_is_the_numpy_likelihood_plus_the_priors(model, dataset):
         assert float(potential(values)) == pytest.approx(likelihood[draw], rel=1e-10)
 
 
-def test_prior_density_is_the_one_shown():
-    model = GaussianMixed("edss ~ arm * years + age + (1 + years | patient)", residuals="ar1")
-    design = model.design(cohort("ar1"))
-    graph = model.build(design)
-    logp = graph.compile_logp(vars=graph.free_RVs, jacobian=False, mode=QUICK)
+@pytest.mark.parametrize(("model", "dataset"), CASES)
+def test_graph_is_the_integrated_likelihood_the_priors_and_standard_normal_coordinates(model, dataset):
+    """The density of the graph, split in another way: p(y | population parameters), their priors, and z ~ N(0, I)."""
+    design, graph = model.design(cohort(dataset)), graph_of(model, dataset)
+    logp = graph.compile_logp(jacobian=False, mode=QUICK)
     rng = np.random.default_rng(9)
-    point = {
-        name: value + 0.3 * rng.normal(size=np.shape(value)) for name, value in graph.initial_point().items()
-    }
-    sd = np.exp(point["patient_sd_internal_log__"])
-    half = 1 / (1 + np.exp(-point["patient_correlation_internal_logodds__"]))
-    X = (design.formula.matrices.X - design.formula.matrices.X.mean(axis=0)) / design.formula.matrices.X.std(
-        axis=0
+    point = {k: value + 0.3 * rng.normal(size=np.shape(value)) for k, value in graph.initial_point().items()}
+    free = untransformed(point)
+    p = model.parameters({k: value[None, None] for k, value in free.items()}, design).isel(chain=0, draw=0)
+    X, Z, years = design.formula.matrices.X, design.formula.matrices.Z, design.frame["years"].to_numpy()
+    residual = design.outcome - float(p["intercept"]) - X @ p["coefficients"].to_numpy()
+    expected = 0.0
+    for patient in range(design.n_patients):
+        rows = np.flatnonzero(design.patient == patient)
+        R = np.eye(len(rows))
+        if model.residuals == "ar1":
+            R = np.exp(-np.abs(np.subtract.outer(years[rows], years[rows])) / float(p["residual_range"]))
+        V = Z[rows] @ p["patient_covariance"].to_numpy() @ Z[rows].T + float(p["residual_sd"]) ** 2 * R
+        expected += stats.multivariate_normal(np.zeros(len(rows)), V).logpdf(residual[rows])
+    for name, value in free.items():
+        if name.startswith("patient_coordinate"):
+            expected += stats.norm.logpdf(value).sum()
+    internal = free.get("coefficients_internal", np.zeros(0))
+    expected += (
+        stats.norm(4, 3).logpdf(free["intercept_internal"]).sum()
+        + stats.norm.logpdf(internal).sum()  # rotated: see the next test
+        + stats.halfnorm(scale=[2.5, *[1.0] * (len(design.effects) - 1)])
+        .logpdf(free["patient_sd_internal"])
+        .sum()
+        + stats.halfnorm(scale=1.5).logpdf(free["residual_sd_internal"]).sum()
     )
-    first = np.flatnonzero(~pd.Series(design.patient).duplicated())
-    by_patient = [term in ("arm[b]", "age") for term in design.terms]
-    beta = coefficient_values(point, [Normal(0, 2)] * len(design.terms), X)
-    mean = point["intercept_internal"] + X[first][:, by_patient] @ beta[by_patient]
-    expected = (
-        stats.norm(4, 3).logpdf(point["intercept_internal"]).sum()
-        # coefficients are rotated standard normal variables: the density is that of N(0, 2²) up to the rotation's constant
-        + stats.norm(0, 2).logpdf(beta).sum()
-        + len(beta) * np.log(2)
-        + stats.halfnorm(scale=[2.5, 1.0]).logpdf(sd).sum()
-        + stats.beta(2, 2).logpdf(half)
-        + stats.norm(mean, sd[0]).logpdf(point["patient_level_internal"]).sum()
-        + stats.norm(0, 1).logpdf(point["patient_slopes_standard"]).sum()
-        + stats.halfnorm(scale=1.5).logpdf(np.exp(point["residual_sd_internal_log__"])).sum()
-        + stats.expon(scale=1.0).logpdf(np.exp(point["residual_range_internal_log__"])).sum()
+    if model.residuals == "ar1":
+        expected += stats.expon(scale=1.0).logpdf(free["residual_range_internal"]).sum()
+    if len(design.effects) > 1:
+        shape = {2: [2.0], 3: [2.5, 2.5, 2.0]}[len(design.effects)]
+        expected += stats.beta(shape, shape).logpdf(free["patient_correlation_internal"]).sum()
+    assert float(logp(point)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_coefficients_have_the_prior_shown_per_sd_of_their_column():
+    model = GaussianMixed(SLOPES)
+    design = model.design(cohort("slopes"))
+    free = internal_draws(graph_of(model, "slopes"), draws=20_000, seed=13)
+    X = design.formula.matrices.X
+    scaled = coefficient_values(free, [Normal(0, 2)] * X.shape[1], (X - X.mean(axis=0)) / X.std(axis=0))[0]
+    np.testing.assert_allclose(np.cov(scaled.T), 4 * np.eye(X.shape[1]), atol=0.2)
+
+
+def test_prior_draws_of_patient_effects_do_not_see_the_outcome():
+    """The coordinates are made from the outcome; drawn from the prior the effects are N(0, Σ) all the same."""
+    import pymc as pm
+
+    model = GaussianMixed("edss ~ years + (1 + years | patient)", residuals="ar1")
+    design, graph, n = model.design(cohort("ar1")), graph_of(model, "ar1"), 2000
+    names = [variable.name for variable in graph.free_RVs]
+    drawn = pm.draw(
+        [graph[name] for name in names], draws=n, random_seed=np.random.default_rng(14), mode=QUICK
     )
-    assert float(logp(point)) == pytest.approx(expected, rel=1e-10)
+    raw = {name: np.asarray(values)[None] for name, values in zip(names, drawn, strict=True)}
+    parameters = model.parameters(raw, design).isel(chain=0)
+    root = np.linalg.cholesky(parameters["patient_covariance"].to_numpy())
+    standard = np.linalg.solve(root, np.swapaxes(parameters["patient_effects"].to_numpy(), -1, -2))
+    np.testing.assert_allclose(standard.mean(axis=0), 0.0, atol=5 / np.sqrt(n))
+    np.testing.assert_allclose(standard.std(axis=0), 1.0, atol=5 / np.sqrt(2 * n))
+    between = (standard[:, 0] * standard[:, 1]).mean(axis=0)
+    np.testing.assert_allclose(between, 0.0, atol=5 / np.sqrt(n))
 
 
 @pytest.mark.parametrize(("model", "dataset"), CASES)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trajectories.models.base import Design, Floats, Ints
+from trajectories.models.blocks.densities import autoregression
 
 __all__ = ["VisitOrder", "correlated_noise", "visit_order"]
 
@@ -65,9 +66,8 @@ def correlated_noise(order: VisitOrder, sd: ArrayLike, time_range: ArrayLike, in
     e_j = ρ e_{j−1} + sd √(1 − ρ²) ε_j with ρ = exp(−gap / time_range); the first visit has e_1 = sd ε_1.
     """
     spread, years = np.asarray(sd, dtype=float)[:, None], np.asarray(time_range, dtype=float)[:, None]
-    correlation = order.follows * np.exp(-order.gap / years)
-    scale = spread * np.sqrt(1 - order.follows - order.follows * np.expm1(-2 * order.gap / years))
-    noise = scale * independent
+    correlation, share = autoregression(order.gap, order.follows, years, np)
+    noise = spread * np.sqrt(share) * independent
     for position in range(1, int(order.position.max(initial=0)) + 1):
         rows = np.flatnonzero(order.position == position)
         noise[:, rows] += correlation[:, rows] * noise[:, order.previous[rows]]

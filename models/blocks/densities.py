@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "FAR",
     "Link",
+    "autoregression",
     "autoregressive_logpdf",
     "log_normal_cdf",
     "negative_binomial_logpmf",
@@ -121,11 +122,22 @@ def autoregressive_logpdf(
     >>> float(first.round(6))
     -0.918939
     """
-    mean = follows * xp.exp(-gap / time_range) * previous
-    share = (
-        1.0 - follows - follows * xp.expm1(-2.0 * gap / time_range)
-    )  # 1 − ρ², with all its digits when ρ is near 1
-    return normal_logpdf(residual, mean, sd * share**0.5, xp)
+    correlation, share = autoregression(gap, follows, time_range, xp)
+    return normal_logpdf(residual, correlation * previous, sd * share**0.5, xp)
+
+
+def autoregression(gap: Any, follows: Any, time_range: Any, xp: ModuleType) -> tuple[Any, Any]:
+    """Correlation ρ of a residual with the previous one, and the share 1 − ρ² of its variance that is new.
+
+    ρ = exp(−gap / time_range) where there is a previous visit (`follows` 1.0), 0 at a first visit (`follows` 0.0).
+
+    >>> import numpy as np
+    >>> correlation, share = autoregression(np.array([1.0, 1.0]), np.array([0.0, 1.0]), 1.0, np)
+    >>> correlation.round(3).tolist(), share.round(3).tolist()
+    ([0.0, 0.368], [1.0, 0.865])
+    """
+    # 1 − ρ² through expm1 keeps its digits when ρ is near 1.
+    return follows * xp.exp(-gap / time_range), 1.0 - follows - follows * xp.expm1(-2.0 * gap / time_range)
 
 
 def poisson_logpmf(count: Any, log_mean: Any, xp: ModuleType) -> Any:
