@@ -548,6 +548,16 @@ def test_ratios_have_a_logarithmic_axis_with_readable_ticks(counts: Fit) -> None
         plots.forest(replace(ratio, draws=-ratio.draws))
 
 
+def test_forest_is_named_after_what_all_estimates_share(stable: tj.Stabilisation) -> None:
+    one = tj.contrast(stable.change, "alemtuzumab", "fingolimod")
+    other = tj.contrast(stable.change, "fingolimod", "alemtuzumab")
+    assert heading(plots.forest({"a": one, "b": other})).startswith("Change in EDSS ")
+    assert heading(plots.forest({"a": one, "b": stable.estimates["worse (two visits)"]})).startswith(
+        "Estimates "
+    )
+    assert heading(plots.forest({"a": one}, title="Mine")).startswith("Mine ")
+
+
 def test_long_names_are_broken_and_an_empty_forest_is_an_error(stable: tj.Stabilisation) -> None:
     name = "a rather long name of a comparison that goes on and on"
     other = tj.contrast(stable.change, "alemtuzumab", "fingolimod")
@@ -569,7 +579,7 @@ def test_maximum_likelihood_fits_are_drawn_with_their_source() -> None:
         plots.forest(tj.slope(fitted)),
     ):
         assert "maximum-likelihood" in caption(figure)
-        assert "35 patients" in caption(figure)
+        assert "35 patients" in caption(figure) or "(n = 35)" in figure.axes[0].get_title(loc="left")
 
 
 # Checks

@@ -185,13 +185,14 @@ def _numbers(ax: Axes, null: float | None, cells: list[Cell], ci: float) -> None
 
 
 def _title(estimates: Estimates, named: dict[str, Estimate]) -> str:
-    title = (
-        estimates.title
-        if isinstance(estimates, EstimateSet)
-        else next(iter(named.values())).name
-        if len(named) == 1
-        else "Estimates"
-    )
+    names = {estimate.name for estimate in named.values()}
+    common = {name.split(", ")[0] for name in names}  # "change in EDSS, a minus b": what is compared
+    if isinstance(estimates, EstimateSet):
+        title = estimates.title
+    elif len(names) == 1:
+        (title,) = names
+    else:
+        title = common.pop() if len(common) == 1 else "Estimates"
     return title[:1].upper() + title[1:]
 
 

@@ -16,6 +16,7 @@ from trajectories.plots.style import (
     SINGLE,
     arm_colours,
     arm_markers,
+    edss_limits,
     sheet,
     style,
     warnings_of,
@@ -84,7 +85,7 @@ def edss_by_window(cohort: Cohort, at: Sequence[float] = (-1, 0, 1, 2), toleranc
         ax: Axes = axes[0, 0]
         boxes_by_arm(ax, samples, quartiles, cohort.arms)
         top = max((values.max() for values in samples.values() if len(values)), default=10.0)
-        ax.set(ylim=(-0.3, min(max(6.0, float(np.ceil(top))), 10.0) + 0.3), ylabel="EDSS (points)")
+        ax.set(ylim=edss_limits(top), ylabel="EDSS (points)")
         ax.set_xlabel("years from the index date")
         _positions(ax, [f"{point:g}".replace("-", "−") for point in points], samples, cohort.arms)
     return figure

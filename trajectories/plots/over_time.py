@@ -19,6 +19,7 @@ from trajectories.plots.style import (
     GREY,
     SINGLE,
     arm_colours,
+    edss_limits,
     percent,
     sheet,
     style,
@@ -97,8 +98,11 @@ def trajectories(
             _panel(ax, design, arm, shown[arm], curves[arm], arm_colours(every)[arm])
         for ax in axes.flat[len(chosen) :]:
             ax.remove()
+        top = max(
+            max(curve["upper"].max(), _rows_of(design, arm)["edss"].max()) for arm, curve in curves.items()
+        )
         for ax in axes[:, 0]:
-            ax.set_ylabel("EDSS (points)")
+            ax.set(ylabel="EDSS (points)", ylim=edss_limits(top))
     return figure
 
 
@@ -151,15 +155,27 @@ def _panel(
     ax.plot(time, curve["mean"], color=colour, linewidth=2, zorder=3)
     ax.axvline(0, color=BLACK, linewidth=0.6, linestyle=":", zorder=0)
     first, last = design.followup()
-    ax.set(xlim=(first - 0.05, last + 0.05), ylim=(-0.3, 10.3), xlabel="years from the index date")
-    ax.set_yticks(range(0, 11, 2))
+    years = _round_times(first, last)
+    ax.set(
+        xlim=(min(first, years[0]) - 0.05, max(last, years[-1]) + 0.05), xlabel="years from the index date"
+    )
+    ax.set_xticks(years, [f"{t:g}".replace("-", "−") for t in years])
     n = design.patients_in(None if arm == ALL else arm)
     ax.set_title(f"{'all patients' if arm == ALL else arm} (n = {n})")
-    years = np.arange(np.ceil(first), np.floor(last) + 1)
-    ax.set_xticks(years)
     seen = _rows_of(design, arm).groupby("patient")["years"].agg(["min", "max"])
     followed = [int(((seen["min"] <= t + _NEAR) & (seen["max"] >= t - _NEAR)).sum()) for t in years]
-    counts_below(ax, years.tolist(), {arm: followed}, head="n")
+    counts_below(ax, years, {arm: followed}, head="n")
+
+
+def _round_times(first: float, last: float) -> list[float]:
+    """Times to label, at most eight: whole years, or parts or several of them.
+
+    >>> _round_times(-1.05, 4.02), _round_times(0.13, 1.99)
+    ([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.5, 1.0, 1.5, 2.0])
+    """
+    step = next((step for step in (0.25, 0.5, 1, 2, 5, 10) if (last - first) / step <= 6.5), 20)
+    low, high = np.ceil((first - _NEAR) / step), np.floor((last + _NEAR) / step)
+    return [float(k * step) + 0.0 for k in np.arange(low, max(low, high) + 1)]
 
 
 def _rows_of(design: Design, arm: str) -> pd.DataFrame:

@@ -28,6 +28,7 @@ __all__ = [
     "arm_colours",
     "arm_markers",
     "dress",
+    "edss_limits",
     "fix_ticks",
     "ink",
     "interval",
@@ -181,6 +182,15 @@ def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = (), source:
     if any(caveat.startswith("NOT CONVERGED") for caveat in said):
         written.append("NOT CONVERGED (accepted by the user)")
     return written
+
+
+def edss_limits(highest: float) -> tuple[float, float]:
+    """Limits of an EDSS axis: from 0, to 6 or what is needed, never beyond 10, with room for points at the ends.
+
+    >>> edss_limits(3.5), edss_limits(8.5)
+    ((-0.3, 6.3), (-0.3, 9.3))
+    """
+    return -0.3, min(max(6.0, float(np.ceil(highest))), 10.0) + 0.3
 
 
 def window_label(window: str) -> str:
