@@ -236,11 +236,10 @@ def assemble(
         raise FormulaError(f"no row is left for {formula!r}: {'; '.join([*excluded, *more])}")
     codes, patients = pd.factorize(rows["patient"])
     kept = [name for name in named if name not in ("arm", *VISIT_TIME)]
-    columns = list(
-        dict.fromkeys(
-            [formula.split("~")[0].strip(), "years", "arm", *named, *([exposure] if exposure else [])]
-        )
-    )
+    wanted = [formula.split("~")[0].strip(), "years", "arm", *named, *([exposure] if exposure else [])]
+    columns = [
+        name for name in dict.fromkeys(wanted) if name in rows.columns
+    ]  # parse names a column that is not there
     frame = rows[columns].assign(patient=codes).reset_index(drop=True)
     frame["arm"] = frame["arm"].cat.remove_unused_categories()
     parsed = parse(formula, frame)

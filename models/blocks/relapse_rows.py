@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.formulas import FormulaError, variables
@@ -29,7 +32,7 @@ def check_windows(windows: Sequence[float | None]) -> Windows:
     (-1.0, 0.0, None)
     """
     edges: Windows = tuple(None if edge is None else float(edge) for edge in windows)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         if start is not None and _day(start) < 0 and (end is None or _day(end) > 0):
             raise ValueError(
                 f"the window from {start:g} to {'the end of follow-up' if end is None else f'{end:g}'} years mixes time before "
@@ -83,7 +86,7 @@ def _rows(cohort: Cohort, named: tuple[str, ...], windows: Windows) -> tuple[pd.
             f"{int((~observed).sum())} of {len(counted)} windows of patients have no observed time and were left out"
         )
     rows = counted[observed]
-    before = rows["start"] * DAYS_PER_YEAR < -0.5
+    before = pd.Series(_day(rows["start"].to_numpy()) < 0, index=rows.index)
     if "relapses_year_before" in named and before.any():
         excluded.append(
             f"{int(before.sum())} windows before time 0 were left out of the outcome, as relapses_year_before is a covariate"
@@ -111,5 +114,5 @@ def _outside(cohort: Cohort, counted: int) -> list[str]:
     ]
 
 
-def _day[T: (float, np.ndarray)](years: T) -> T:  # type: ignore[type-arg]
-    return np.rint(years * DAYS_PER_YEAR)  # type: ignore[return-value]
+def _day(years: ArrayLike) -> Any:
+    return np.rint(np.asarray(years, dtype=float) * DAYS_PER_YEAR)

@@ -73,7 +73,7 @@ class CountData:
             X=design.formula.matrices.X,
             terms=design.terms,
             patient=design.patient,
-            arm=design.frame["arm"].cat.codes.to_numpy(dtype=np.int64),
+            arm=np.asarray(design.frame["arm"].cat.codes, dtype=np.int64),
             arms=design.arms,
             effects=design.effects,
         )
@@ -146,7 +146,7 @@ def count_likelihood(
 
     >>> data = CountData(counts=np.array([0, 1, 2, 0, 6, 3]), exposure=np.ones(6), X=np.zeros((6, 0)), terms=(), patient=np.arange(6))
     >>> count_likelihood(data).to_frame()["estimate"].round(3).to_dict()
-    {'intercept': 0.693, 'dispersion': 0.585}
+    {'intercept': 0.693, 'dispersion': 0.798}
     """
     _check_maximum_exists(data)
     arms: tuple[str, ...] = ()
