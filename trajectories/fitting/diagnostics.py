@@ -57,11 +57,12 @@ def convergence_table(parameters: xr.Dataset) -> pd.DataFrame:
     import arviz as az
 
     kept = population(parameters)
-    columns = {
-        "r_hat": az.rhat(kept),
-        "ess_bulk": az.ess(kept, method="bulk"),
-        "ess_tail": az.ess(kept, method="tail"),
-    }
+    with np.errstate(divide="ignore", invalid="ignore"):  # a parameter that never moved: found and named by _constant
+        columns = {
+            "r_hat": az.rhat(kept),
+            "ess_bulk": az.ess(kept, method="bulk"),
+            "ess_tail": az.ess(kept, method="tail"),
+        }
     return pd.DataFrame({name: dict(_named(values)) for name, values in columns.items()})
 
 
