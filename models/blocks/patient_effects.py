@@ -174,7 +174,10 @@ def labelled(
     }
     if q > 1:
         pairs = [(i, j) for i in range(q) for j in range(i + 1, q)]
-        correlation = np.stack([covariance[..., i, j] / (sd[..., i] * sd[..., j]) for i, j in pairs], axis=-1)
+        with np.errstate(invalid="ignore"):  # without variance there is no correlation: missing
+            correlation = np.stack(
+                [covariance[..., i, j] / (sd[..., i] * sd[..., j]) for i, j in pairs], axis=-1
+            )
         data["patient_correlation"] = ((*lead, "effect_pair"), correlation)
         coords["effect_pair"] = [f"{design.effects[i]}, {design.effects[j]}" for i, j in pairs]
     for name, (dim, array) in others.items():

@@ -231,7 +231,7 @@ def stabilisation(
             f"rule {rule.name}, judged by the patient's expected change and by two visits."
         ),
         source=fit.description,
-        caveats=fit.caveats,
+        caveats=group.caveats,
     )
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(

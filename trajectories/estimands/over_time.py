@@ -19,6 +19,7 @@ from trajectories.estimands.population import (
     whom,
 )
 from trajectories.estimate import Estimate
+from trajectories.models.base import Design
 
 __all__ = ["change", "expected_edss", "severity_probability", "slope"]
 
@@ -151,8 +152,17 @@ def change(
             f"Mean EDSS at the time minus at {since:g} years, of new patients like {whom(fit.design, target)}; positive is worse."
         ),
         source=fit.description,
-        caveats=fit.caveats,
+        caveats=(*fit.caveats, *_before_outcomes(fit.design, since)),
         null=0.0,
+    )
+
+
+def _before_outcomes(design: Design, since: float) -> tuple[str, ...]:
+    if "edss_baseline" not in design.formula.columns or since > 0:
+        return ()
+    return (
+        f"with edss_baseline in the formula no visit at or before 0 is an outcome, so EDSS at {since:g} years is extrapolated back by "
+        "arm: compare arms by expected EDSS at a later time, where everybody's baseline is the same",
     )
 
 
@@ -184,6 +194,6 @@ def slope(
         unit="EDSS points per year",
         definition=f"Change of mean EDSS per year from {start:g} to {end:g} years, of new patients like {whom(fit.design, target)}.",
         source=fit.description,
-        caveats=fit.caveats,
+        caveats=total.caveats,
         null=0.0,
     )
