@@ -13,7 +13,7 @@ import xarray as xr
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
-from trajectories.models.blocks import averaging, patient_effects
+from trajectories.models.blocks import averaging, patient_effects, rate_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
     coefficient_priors,
@@ -107,8 +107,8 @@ class RelapseCounts(MixedModel):
     ValueError
         If an option is none of those above, or a window straddles 0.
     FormulaError
-        In `design`: if the outcome is not `relapses`, a term cannot be used, or `(1 | patient)` cannot be told apart from α
-        because every patient has one row.
+        In `design`: if the outcome is not `relapses`, a term cannot be used, or the patient effects cannot be told apart from α
+        because no patient has more rows than effects.
 
     Source: Lawless (1987), Canadian Journal of Statistics 15:209, doi:10.2307/3314912.
 
@@ -143,14 +143,21 @@ class RelapseCounts(MixedModel):
     def design(self, cohort: Cohort) -> Design:
         """Make the design: one row a patient and window of follow-up with observed time."""
         design = relapse_design(self.formula, cohort, self.windows)
-        if design.effects and self.family == "negative binomial" and len(design.frame) == design.n_patients:
-            raise FormulaError(
-                f"every patient has one row, so the patient effect of {self.formula!r} cannot be told apart from the dispersion: "
-                "leave out '(1 | patient)' (the dispersion then holds what varies between patients), or divide follow-up into "
-                "several windows, such as windows=(-1, 0, None)."
-            )
+        self._check_effects(design)
         coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
         return design
+
+    def _check_effects(self, design: Design) -> None:
+        effects, most = len(design.effects), int(np.bincount(design.patient).max())
+        if not effects or most > effects or self.family == "poisson":
+            return
+        what = "every patient has one row, so the patient effect"
+        if most > 1:
+            what = f"no patient has more rows ({most}) than there are patient effects ({effects}), so those"
+        raise FormulaError(
+            f"{what} of {self.formula!r} cannot be told apart from the dispersion: leave out '(1 | patient)' or an effect in it (the "
+            "dispersion then holds what varies), or divide follow-up into more windows, such as windows=(-1, 0, 1, None)."
+        )
 
     def limitations(self, design: Design) -> tuple[str, ...]:
         """Say what this model assumes of this design that the reader should know."""
@@ -165,9 +172,7 @@ class RelapseCounts(MixedModel):
     def build(self, design: Design) -> Any:
         """Make the PyMC model.
 
-        A single patient effect is u = s·v/g, v ~ N(0, g²), of an s that may take either sign, with g = (s² + 0.3²)^(w/2): non-centred
-        (w = 0) for a patient with few relapses, nearly centred (w near 1) for one with many. The logarithm of a standard deviation
-        would have a long flat tail where the data do not exclude 0, |s| has none. Several patient effects are non-centred.
+        The patients' part is parametrised in `blocks.rate_effects`.
         """
         import pymc as pm
         import pytensor.tensor as pt
@@ -181,7 +186,7 @@ class RelapseCounts(MixedModel):
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
                 eta = eta + pt.dot(pm.Data("X_internal", X), coefficient_variable(priors, X))
             if design.effects:
-                eta = eta + self._patients(design)
+                eta = eta + rate_effects.linear_part(self.priors, design)
             dispersion = None
             if self.family == "negative binomial":
                 groups = pm.Data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
@@ -189,25 +194,6 @@ class RelapseCounts(MixedModel):
                 dispersion = variable("dispersion_internal", prior, "dispersed")[groups]
             pm.Potential("relapses", _logpmf(counts, eta, dispersion, pt).sum())
         return model
-
-    def _patients(self, design: Design) -> Any:
-        import pymc as pm
-
-        patient = pm.Data("patient_of_visit", design.patient, dims="visit")
-        if len(design.effects) == 1:
-            # Minimum bulk ESS of 4 × 1000 draws over four seeds, two windows a patient, about 3 relapses each (R-hat at most): 35 patients
-            # 961–1698 (1.006), with log-scale SD and non-centred 497–672 (1.012), centred 92–174; 200 patients 1015–1180 (1.005),
-            # 715–852 (1.011), 209–333.
-            signed = _signed_sd(self.priors.intercept_sd)
-            stretch = _stretch(signed, pm.Data("centred_share", _centred_share(design), dims="patient"))
-            return (signed / stretch * pm.Normal("patient_stretched", 0.0, stretch, dims="patient"))[patient]
-        standard = pm.Normal("patient_standard", 0.0, 1.0, dims="patient")
-        Z = pm.Data("Z_internal", _effect_scaling(design).apply(design.formula.matrices.Z)[:, 1:])
-        effects = patient_effects.effect_variables(self.priors, design.effects)
-        slopes = patient_effects.slopes(standard, effects, design.effects)
-        return (effects.sd[0] * standard)[patient] + sum(
-            slope[patient] * Z[:, k] for k, slope in enumerate(slopes)
-        )
 
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into intercept, coefficients, dispersion and patient effects in the user's units."""
@@ -222,7 +208,7 @@ class RelapseCounts(MixedModel):
                 )
                 / x.sd
             )
-        effects, covariance = self._patients_on_user_scale(d, design, at_means.shape)
+        effects, covariance = rate_effects.on_user_scale(self.priors, d, design, at_means.shape)
         return patient_effects.labelled(
             design,
             beta,
@@ -241,21 +227,6 @@ class RelapseCounts(MixedModel):
         if self.dispersion_by == "arm":
             return {"dispersion": (("arm", list(design.arms)), dispersion)}
         return {"dispersion": (None, dispersion[..., 0])}
-
-    def _patients_on_user_scale(
-        self, d: dict[str, Floats], design: Design, lead: tuple[int, ...]
-    ) -> tuple[Floats, Floats]:
-        q = len(design.effects)
-        if not q:
-            return np.zeros((*lead, design.n_patients, 0)), np.zeros((*lead, 0, 0))
-        if q == 1:
-            signed = d["patient_sd_signed"][..., None]
-            effects = signed / _stretch(signed, _centred_share(design)) * d["patient_stretched"]
-            return effects[..., None], signed[..., None] ** 2
-        sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
-        L, cholesky = patient_effects.covariance_of(d, sd, q)
-        internal = patient_effects.effects_of(d["patient_standard"], d, sd, L)
-        return patient_effects.on_user_scale(internal, cholesky, _effect_scaling(design))
 
     def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:
         """Log-probability of every row's count given the patient's effects: chain × draw × visit."""
@@ -376,33 +347,8 @@ def _by_row(samples: Floats, parameters: xr.Dataset, name: str) -> xr.DataArray:
     return xr.DataArray(samples.reshape(shape), dims=("chain", "draw", "row"), name=name)
 
 
-def _signed_sd(prior: HalfNormal | Exponential) -> Any:
-    """Make `patient_sd_signed`, whose absolute value has the prior."""
-    import pymc as pm
-
-    if isinstance(prior, HalfNormal):
-        return pm.Normal("patient_sd_signed", 0.0, prior.sd)
-    return pm.Laplace("patient_sd_signed", 0.0, prior.mean)
-
-
-def _centred_share(design: Design) -> Floats:
-    """How far each patient's effect is centred, i/(i + 3) with i the patient's information on the own log rate (at α = ½)."""
-    rows = np.bincount(design.patient)
-    relapses = np.bincount(design.patient, weights=design.outcome)
-    information = relapses / (1 + 0.5 * relapses / rows)
-    return np.asarray(information / (information + 3.0))
-
-
-def _stretch(signed: Any, share: Any) -> Any:
-    return (signed**2 + 0.3**2) ** (share / 2)
-
-
 def _scaling(design: Design) -> Scaling:
     return Scaling.of(design.formula.matrices.X)
-
-
-def _effect_scaling(design: Design) -> Scaling:
-    return patient_effects.patient_scaling(design.formula.matrices.Z)
 
 
 def _exposure(design: Design) -> Floats:

@@ -51,7 +51,9 @@ def cohort() -> Cohort:
 
 MODELS = {
     "patient effects": RelapseCounts("relapses ~ arm * period + (1 | patient)"),
-    "patient slopes": RelapseCounts("relapses ~ arm + period + (1 + period | patient)", dispersion_by="arm"),
+    "patient slopes": RelapseCounts(
+        "relapses ~ arm + period + (1 + period | patient)", dispersion_by="arm", windows=(-1, 0, 1, None)
+    ),
     "poisson": RelapseCounts("relapses ~ arm + (1 | patient)", family="poisson"),
     "poisson alone": RelapseCounts("relapses ~ arm", family="poisson"),
     "no patient effects": RelapseCounts("relapses ~ arm", windows=(0.0, None)),
@@ -128,7 +130,11 @@ def test_a_bad_option_is_named(options: dict[str, object], message: str) -> None
         (RelapseCounts("edss ~ arm"), "must be 'relapses', not 'edss'"),
         (
             RelapseCounts("relapses ~ arm + (1 | patient)", windows=(0, None)),
-            "every patient has one row.*windows=\\(-1, 0, None\\)",
+            "every patient has one row.*divide follow-up into more windows",
+        ),
+        (
+            RelapseCounts("relapses ~ arm + (1 + period | patient)"),
+            r"no patient has more rows \(2\) than there are patient effects \(2\)",
         ),
         (
             RelapseCounts("relapses ~ period", windows=(0, None)),
