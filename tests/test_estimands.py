@@ -199,7 +199,7 @@ def test_baseline_as_covariate():
     eta = 0.1 * baseline + 0.4 + 0.3 - 0.5
     expected = 2 + 4 * special.ndtr(eta / np.sqrt(1 + SIGMA.sum())).mean()
     assert tj.expected_edss(fit, 1.0).draws.sel(arm="new").item() == pytest.approx(expected, abs=1e-10)
-    with pytest.warns(tj.ExtrapolationWarning, match="0 years lie outside the observed follow-up of old"):
+    with pytest.warns(tj.ExtrapolationWarning, match="0 years lie outside the observed follow-up"):
         since_start = tj.change(fit, 1.0)  # no visit at or before 0 is an outcome
     assert any("EDSS at 0 years is extrapolated back" in caveat for caveat in since_start.caveats)
     later = tj.change(fit, 1.0, since=0.5)
