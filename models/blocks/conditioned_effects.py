@@ -22,7 +22,7 @@ import numpy as np
 
 from trajectories.models.base import Floats, Ints
 
-__all__ = ["Coordinates", "coordinates", "sum_by_patient"]
+__all__ = ["Coordinates", "coordinates", "coordinates_from_sums", "sum_by_patient"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +78,17 @@ def coordinates(
     q = len(columns)
     ZZ = [[total(columns[max(j, k)] * columns[min(j, k)]) for k in range(q)] for j in range(q)]
     Zr = [total(columns[j] * residual) for j in range(q)]
+    return coordinates_from_sums(ZZ, Zr, factor, sd, xp)
+
+
+def coordinates_from_sums(
+    ZZ: Sequence[Sequence[Any]], Zr: Sequence[Any], factor: Any, sd: Any, xp: ModuleType
+) -> Coordinates:
+    """Make the coordinates from sums by patient: ZZ[j][k] of products of columns, Zr[j] of a column times the residual.
+
+    The other parameters are those of `coordinates`.
+    """
+    q = len(Zr)
     # Λ_kj, with an axis for patients; 0 above the diagonal.
     f = [[factor[..., k, j][..., None] for j in range(k + 1)] for k in range(q)]
     ZF = [[sum(ZZ[i][k] * f[k][j] for k in range(j, q)) for j in range(q)] for i in range(q)]

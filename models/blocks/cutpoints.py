@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from trajectories.models.blocks.densities import FAR, Link
 
-__all__ = ["SHRINKAGE", "average_scale", "averaged_cumulative", "cutpoints_from_probabilities", "with_ends"]
+__all__ = [
+    "SHRINKAGE",
+    "average_scale",
+    "averaged_cumulative",
+    "cutpoints_from_probabilities",
+    "with_ends",
+    "working_scores",
+]
 
 type Floats = NDArray[np.float64]
 
@@ -20,6 +27,9 @@ SHRINKAGE = {"logit": (16 * np.sqrt(3) / (15 * np.pi)) ** 2, "probit": 1.0}
 
 # Keeps the logarithm of an empty tail finite: a cutpoint never lies further out than logit⁻¹ of this.
 _TINY = 1e-40
+
+# How far into a wide level its score lies: about one standard deviation of the logistic distribution.
+_REACH = 1.5
 
 
 def average_scale(variance: Any, link: Link, xp: ModuleType) -> Any:
@@ -69,6 +79,27 @@ def with_ends(cutpoints: Any, xp: ModuleType) -> tuple[Any, Any]:
         return np.concatenate([cutpoints, end], axis=-1), np.concatenate([-end, cutpoints], axis=-1)
     end = np.array([FAR])
     return xp.concatenate([cutpoints, end]), xp.concatenate([-end, cutpoints])
+
+
+def working_scores(cutpoints: Any, below_middle: Any, xp: ModuleType) -> Any:
+    """Latent scores that stand for the levels, … × 20: the middle of a level, no further in than 1.5 from the nearer end of a wide one.
+
+    They place a patient's visits on the latent scale roughly; only coordinates of the sampler rest on them.
+
+    Parameters
+    ----------
+    cutpoints
+        … × 19.
+    below_middle
+        1 for levels below the median, whose nearer end is the upper one, 0 for the others: 20.
+    """
+    first, last = cutpoints[..., :1], cutpoints[..., -1:]
+    ends = 0.0 * first + _REACH
+    half = _REACH * xp.tanh((cutpoints[..., 1:] - cutpoints[..., :-1]) / (2 * _REACH))
+    join = xp.concatenate
+    half = join([ends, half, ends], axis=-1)
+    upper, lower = join([cutpoints, last], axis=-1), join([first, cutpoints], axis=-1)
+    return below_middle * (upper - half) + (1.0 - below_middle) * (lower + half)
 
 
 def averaged_cumulative(distance: Floats, sd: Floats, link: Link) -> Floats:
