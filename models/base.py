@@ -163,6 +163,10 @@ class MixedModel(ABC):
         """Return the same model with some priors replaced, by the names that `model.priors` shows."""
         return dataclasses.replace(self, prior=dataclasses.replace(self.priors, **changes))  # type: ignore[call-arg]
 
+    def limitations(self, design: Design) -> tuple[str, ...]:
+        """Say what this model assumes of this design that the reader should know."""
+        return ()
+
     @abstractmethod
     def design(self, cohort: Cohort) -> Design:
         """Turn a cohort into the labelled arrays of this model."""
@@ -204,6 +208,21 @@ class EdssModel(MixedModel):
     @abstractmethod
     def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Level probabilities of a visit given patient effects (samples × rows × effect): samples × rows × 20."""
+
+    def levels_at_two_visits(
+        self,
+        parameters: xr.Dataset,
+        visits: tuple[Matrices, Matrices],
+        effects: Floats,
+        shared: Floats,
+        years: float,
+    ) -> tuple[Floats, Floats]:
+        """Level probabilities of two visits of a patient that are independent given the effects and a shared normal score.
+
+        `shared` (rows) are standard normal; models whose visits are independent given the patient effects do not use them.
+        """
+        first, second = (self.conditional_levels(parameters, matrices, effects) for matrices in visits)
+        return first, second
 
     @abstractmethod
     def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
@@ -313,6 +332,12 @@ def _check_effects(parsed: ParsedFormula, formula: str) -> None:
 
 
 def _check_columns(parsed: ParsedFormula) -> None:
+    for name in parsed.columns:  # formulae leaves a category with one level out without a word
+        column = parsed.frame[name]
+        if isinstance(column.dtype, pd.CategoricalDtype) and column.nunique() < 2:
+            raise FormulaError(
+                f"{name!r} is the same ({column.iloc[0]}) in every row: leave it out of the formula."
+            )
     X = parsed.matrices.X
     for name, column in zip(parsed.terms, X.T, strict=True):
         if np.ptp(column) == 0:

@@ -346,6 +346,33 @@ class GaussianMixed(EdssModel):
         sd = averaging.flat(parameters["residual_sd"])[:, None, None]
         return averaging.differences(averaging.distribution((MIDPOINTS - mean[..., None]) / sd, "probit"))
 
+    def levels_at_two_visits(
+        self,
+        parameters: xr.Dataset,
+        visits: tuple[Matrices, Matrices],
+        effects: Floats,
+        shared: Floats,
+        years: float,
+    ) -> tuple[Floats, Floats]:
+        """Level probabilities of two visits, independent given the effects and what their residuals share.
+
+        Residuals with correlation ρ are σ(√ρ s + √(1 − ρ) ε) with the same standard normal s at both visits.
+        """
+        sd = averaging.flat(parameters["residual_sd"])[:, None]
+        rho = self.residual_correlation(parameters, years)[:, None]
+        common, own = sd * np.sqrt(rho) * shared, sd * np.sqrt(1 - rho)
+        first, second = (
+            averaging.differences(
+                averaging.distribution(
+                    (MIDPOINTS - (self.conditional_edss(parameters, m, effects) + common)[..., None])
+                    / own[..., None],
+                    "probit",
+                )
+            )
+            for m in visits
+        )
+        return first, second
+
     def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Expected EDSS given patient effects, intercept + x'β + z'u: samples × rows."""
         return np.asarray(_means(parameters, matrices) + np.einsum("sjq,jq->sj", effects, matrices.Z))

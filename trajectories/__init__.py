@@ -83,8 +83,8 @@ if TYPE_CHECKING:
     from trajectories.fitting.diagnostics import ConvergenceError
     from trajectories.fitting.fit import Fit
     from trajectories.fitting.nuts import sample, sample_prior
-    from trajectories.fitting.storage import load_fit
     from trajectories.fitting.point import PointFit, maximise
+    from trajectories.fitting.storage import load_fit
     from trajectories.formulas import FormulaError
     from trajectories.paired import PairedTests, paired_tests
     from trajectories.reading import read_cohort

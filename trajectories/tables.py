@@ -37,7 +37,7 @@ class CohortError(ValueError):
     trajectories.tables.CohortError: visits (DataFrame, rows by index label), column 'edss': 1 value is not on the EDSS scale.
       index 1: 0.5
       What to do: EDSS is 0, 1.0, 1.5, … 10.0 (there is no 0.5), written with a decimal point: correct the value, or leave it empty if missing.
-    """  # noqa: E501
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

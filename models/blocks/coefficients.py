@@ -70,7 +70,7 @@ def coefficient_values(draws: Mapping[str, Any], priors: list[Prior], X: Floats)
 
 
 def _means(priors: list[Prior]) -> Floats:
-    return np.array([prior.mean for prior in priors])
+    return np.array([prior.mean for prior in priors if isinstance(prior, Normal)])
 
 
 def _rotation(priors: list[Prior], X: Floats) -> Floats:

@@ -38,7 +38,7 @@ def no_event_probability(log_mean: Floats, sd: Floats, dispersion: Floats | None
         total += weight * (
             _no_event(log_mean - sd * node, dispersion) + _no_event(log_mean + sd * node, dispersion)
         )
-    return total
+    return np.asarray(total)
 
 
 def _no_event(log_mean: Floats, dispersion: Floats | None) -> Floats:

@@ -21,7 +21,6 @@ from trajectories.estimands.population import (
     whom,
 )
 from trajectories.estimate import Estimate, check_ci
-from trajectories.formulas import Matrices
 from trajectories.models.base import EdssModel, Floats
 from trajectories.models.blocks.averaging import flat
 
@@ -261,7 +260,7 @@ def _chances(
 ) -> Floats:
     """Probabilities of the outcomes in one arm: samples × basis × outcome."""
     rows = target_rows(fit.design, target)
-    standard, people = _new_patients(len(fit.design.effects), len(rows), seed)
+    standard, shared, people = _new_patients(len(fit.design.effects), len(rows), seed)
     chosen = rows.iloc[people].reset_index(drop=True)
     first, second = (fit.design.at(hypothetical(fit.design, chosen, arm, t)) for t in times)
     covariance = flat(parameters["patient_covariance"])
@@ -271,39 +270,34 @@ def _chances(
         part = slice(start, start + _CHUNK)
         subset = _samples(parameters, part)
         effects = np.einsum("sij,pj->spi", _root(covariance[part]), standard)
-        result[part] = _judged(model, subset, first, second, effects, rule)
+        visits = model.levels_at_two_visits(subset, (first, second), effects, shared, times[1] - times[0])
+        expected = [model.conditional_edss(subset, m, effects) for m in (first, second)]
+        result[part] = _judged(visits, expected, rule)
     return result
 
 
-def _judged(
-    model: EdssModel,
-    parameters: xr.Dataset,
-    first: Matrices,
-    second: Matrices,
-    effects: Floats,
-    rule: edss.ChangeRule,
-) -> Floats:
-    before, after = (model.conditional_levels(parameters, m, effects) for m in (first, second))
-    expected = [model.conditional_edss(parameters, m, effects) for m in (first, second)]
+def _judged(visits: tuple[Floats, Floats], expected: list[Floats], rule: edss.ChangeRule) -> Floats:
+    """Shares of the patients judged by the rule, by expected EDSS and by levels at two visits: samples × basis × outcome."""
+    before, after = visits
     worse = rule.worse(*expected).mean(axis=1)
     improved = rule.improved(*expected).mean(axis=1)
     pairs = edss.LEVELS[:, None], edss.LEVELS[None, :]
     seen_worse, seen_improved = (
-        np.einsum("spk,kl,spl->s", before, table.astype(float), after, optimize=True) / effects.shape[1]
+        np.einsum("spk,kl,spl->s", before, table.astype(float), after, optimize=True) / before.shape[1]
         for table in (rule.worse(*pairs), rule.improved(*pairs))
     )
     rows = [[w, 1 - w - i, i] for w, i in ((worse, improved), (seen_worse, seen_improved))]
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, np.ndarray]:
-    """Quasi-random standard normal effects (points × effects) and rows of the target (points)."""
+def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, Floats, np.ndarray]:
+    """Quasi-random patients: standard normal effects (points × effects) and shared scores (points), rows of the target (points)."""
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    points = qmc.Sobol(d=effects + 1, seed=seed).random(_PATIENTS)
-    inside = np.clip(points[:, :-1], 1e-12, 1 - 1e-12)
-    return ndtri(inside), np.minimum((points[:, -1] * rows).astype(np.int64), rows - 1)
+    points = qmc.Sobol(d=effects + 2, seed=seed).random(_PATIENTS)
+    normal = ndtri(np.clip(points[:, :-1], 1e-12, 1 - 1e-12))
+    return normal[:, :-1], normal[:, -1], np.minimum((points[:, -1] * rows).astype(np.int64), rows - 1)
 
 
 def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:

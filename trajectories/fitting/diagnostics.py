@@ -57,7 +57,9 @@ def convergence_table(parameters: xr.Dataset) -> pd.DataFrame:
     import arviz as az
 
     kept = population(parameters)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a parameter that never moved: found and named by _constant
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a parameter that never moved: found and named by _constant
         columns = {
             "r_hat": az.rhat(kept),
             "ess_bulk": az.ess(kept, method="bulk"),

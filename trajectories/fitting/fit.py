@@ -75,7 +75,7 @@ class Fit:
         bad = [str(problem) for problem in self.found if problem.serious]
         notes = [f"NOT CONVERGED (accepted by the user): {'; '.join(bad)}"] if bad else []
         notes += ["simulated data: nobody was treated"] if self.design.simulated else []
-        return (*notes, *self.design.excluded)
+        return (*notes, *self.design.excluded, *self.model.limitations(self.design))
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
         """Summarise the population parameters: one row a term.

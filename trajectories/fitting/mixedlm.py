@@ -279,7 +279,7 @@ def _refusal(what: str, attempts: Sequence[Attempt]) -> str:
 def _comparison(attempts: Sequence[Attempt]) -> list[str]:
     """Say where optimisers failed or disagreed."""
     top = max(attempt.loglik for attempt in attempts if attempt.converged)
-    worse = [attempt for attempt in attempts if not attempt.loglik > top - SAME or not attempt.converged]
+    worse = [attempt for attempt in attempts if not attempt.loglik > top - SAME]
     if not worse:
         return []
     said = "; ".join(

@@ -82,7 +82,9 @@ class PointFit:
     def caveats(self) -> tuple[str, ...]:
         """Sentences that every output of this fit must carry."""
         simulated = ("simulated data: nobody was treated",) if self.design.simulated else ()
-        return (*simulated, *self.design.excluded, *self.solution.notes)
+        # a classical fit of counts says in its own notes what it makes of several rows a patient
+        limits = () if isinstance(self.solution, CountFit) else self.model.limitations(self.design)
+        return (*simulated, *self.design.excluded, *limits, *self.solution.notes)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> xr.Dataset:
         """Draw parameters from the normal approximation: one chain.
@@ -220,9 +222,14 @@ def _mixed_frame(fit: MixedLMFit, ci: float) -> pd.DataFrame:
 
 
 def _wald(name: str, estimate: float, se: float, z: float) -> tuple[float, float]:
-    """Interval on the scale where the estimate is nearly normal: log for standard deviations, Fisher's z for correlations."""
+    """Interval on the scale where the estimate is nearly normal: log for standard deviations, Fisher's z for correlations.
+
+    A standard deviation that is not clearly above 0 has no normal logarithm: then the interval is on its own scale, cut at 0.
+    """
     if name in ("patient_sd", "residual_sd"):
-        width = np.exp(z * se / estimate) if estimate > 0 else np.nan
+        if not se < 0.5 * estimate:
+            return max(0.0, estimate - z * se), estimate + z * se
+        width = np.exp(z * se / estimate)
         return estimate / width, estimate * width
     if name == "patient_correlation" and abs(estimate) < 1:
         half = z * se / (1 - estimate**2)
