@@ -105,6 +105,8 @@ class OrdinalMixed(EdssModel):
     Source: McCullagh (1980), Journal of the Royal Statistical Society B 42:109, doi:10.1111/j.2517-6161.1980.tb01109.x; with
     random effects Hedeker and Gibbons (1994), Biometrics 50:933, doi:10.2307/2533433.
 
+    Examples
+    --------
     >>> OrdinalMixed("edss ~ arm * years + (1 + years | patient)").priors.coefficients
     Normal(mean=0.0, sd=2.5)
     """

@@ -41,6 +41,8 @@ class Estimate:
     null
         The value that stands for no effect, where there is one: 0 for differences, 1 for ratios.
 
+    Examples
+    --------
     >>> draws = xr.DataArray(np.arange(100.0).reshape(1, 100, 1), dims=("chain", "draw", "arm"), coords={"arm": ["a"]})
     >>> change = Estimate(name="change", draws=draws, unit="points", definition="An example.", source="made up")
     >>> change.probability(below=50)
@@ -73,6 +75,19 @@ class Estimate:
         -------
         A frame with columns `mean`, `sd`, `median`, `lower`, `upper`, and `Pr(> null)` where there is a null; `attrs` hold unit,
         definition, kind of interval and caveats.
+
+        Raises
+        ------
+        ValueError
+            If `ci` is no probability.
+
+        Examples
+        --------
+        >>> draws = xr.DataArray(np.arange(101.0).reshape(1, 101), dims=("chain", "draw"))
+        >>> made_up = Estimate(name="x", draws=draws, unit="points", definition="An example.", source="made up")
+        >>> made_up.summary(ci=0.9)[["mean", "lower", "upper"]]
+          mean  lower  upper
+          50.0    5.0   95.0
         """
         check_ci(ci)
         lower, upper = (
@@ -116,7 +131,19 @@ class Estimate:
 
         Returns
         -------
-        A series, one value a cell of the named dims (a single one has an empty index name).
+        A series, one value a cell of the named dims (a single one has an empty index name); missing where a draw is missing.
+
+        Raises
+        ------
+        ValueError
+            If not exactly one of the three is given, or the range is empty.
+
+        Examples
+        --------
+        >>> draws = xr.DataArray(np.arange(-50.0, 50.0).reshape(1, 100), dims=("chain", "draw"))
+        >>> made_up = Estimate(name="x", draws=draws, unit="points", definition="An example.", source="made up")
+        >>> made_up.probability(within=10).item()
+        0.19
         """
         given = [value for value in (below, above, within) if value is not None]
         if len(given) != 1:
@@ -135,7 +162,17 @@ class Estimate:
         return _frame({name: _share(event, self.draws)})[name]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the draws as a long frame: one row a draw and cell, column `value`."""
+        """Return the draws as a long frame: one row a draw and cell, column `value`.
+
+        Examples
+        --------
+        >>> draws = xr.DataArray([[1.0, 2.0]], dims=("chain", "draw"))
+        >>> made_up = Estimate(name="x", draws=draws, unit="points", definition="An example.", source="made up")
+        >>> made_up.to_frame()
+           chain  draw  value
+        0      0     0    1.0
+        1      0     1    2.0
+        """
         return self.draws.rename("value").to_dataframe().reset_index()
 
     def __str__(self) -> str:
@@ -160,6 +197,13 @@ class EstimateSet:
         What they answer together.
     estimates
         By name.
+
+    Examples
+    --------
+    >>> draws = xr.DataArray([[1.0, 2.0]], dims=("chain", "draw"))
+    >>> made_up = Estimate(name="x", draws=draws, unit="points", definition="An example.", source="made up")
+    >>> EstimateSet(title="One alone", estimates={"x": made_up}).summary()["mean"].item()
+    1.5
     """
 
     title: str
@@ -169,7 +213,13 @@ class EstimateSet:
         return self.estimates[name]
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
-        """Summarise all: one row an estimate and cell, with its unit."""
+        """Summarise all: one row an estimate and cell, with its unit.
+
+        Parameters
+        ----------
+        ci
+            Probability of the equal-tailed intervals.
+        """
         parts = []
         for name, estimate in self.estimates.items():
             part = estimate.summary(ci)

@@ -26,7 +26,18 @@ def _positive(**values: float) -> None:
 
 @dataclass(frozen=True)
 class Normal:
-    """A normal prior, for coefficients."""
+    """A normal prior, for coefficients.
+
+    Parameters
+    ----------
+    mean, sd
+        In the units of what it is the prior of; sd > 0.
+
+    Examples
+    --------
+    >>> Normal(0.0, 2.5).rescaled(2.0)
+    Normal(mean=0.0, sd=5.0)
+    """
 
     mean: float = 0.0
     sd: float = 1.0
@@ -42,7 +53,18 @@ class Normal:
 
 @dataclass(frozen=True)
 class StudentT:
-    """A Student t prior, for coefficients that may be large."""
+    """A Student t prior, for coefficients that may be large.
+
+    Parameters
+    ----------
+    df, mean, scale
+        Degrees of freedom, centre and scale; df and scale > 0.
+
+    Examples
+    --------
+    >>> StudentT(3.0, 0.0, 2.5)
+    StudentT(df=3.0, mean=0.0, scale=2.5)
+    """
 
     df: float = 3.0
     mean: float = 0.0
@@ -59,7 +81,18 @@ class StudentT:
 
 @dataclass(frozen=True)
 class HalfNormal:
-    """A half-normal prior, for standard deviations."""
+    """A half-normal prior, for standard deviations.
+
+    Parameters
+    ----------
+    sd
+        Of the normal distribution before it is cut at 0.
+
+    Examples
+    --------
+    >>> HalfNormal(2.0).rescaled(0.5)
+    HalfNormal(sd=1.0)
+    """
 
     sd: float = 1.0
 
@@ -73,7 +106,18 @@ class HalfNormal:
 
 @dataclass(frozen=True)
 class Exponential:
-    """An exponential prior with a mean, for standard deviations and dispersions."""
+    """An exponential prior with a mean, for standard deviations and dispersions.
+
+    Parameters
+    ----------
+    mean
+        Its mean, which is also its standard deviation.
+
+    Examples
+    --------
+    >>> Exponential(0.5)
+    Exponential(mean=0.5)
+    """
 
     mean: float = 1.0
 
@@ -89,8 +133,18 @@ class Exponential:
 class LKJ:
     """The prior of a correlation matrix: density proportional to det(R)^(shape − 1); 1 is uniform.
 
+    Parameters
+    ----------
+    shape
+        1 is uniform over correlation matrices, larger values pull towards no correlation.
+
     Source: Lewandowski, Kurowicka and Joe (2009), Journal of Multivariate Analysis 100:1989,
     doi:10.1016/j.jmva.2009.04.008.
+
+    Examples
+    --------
+    >>> LKJ(2.0)
+    LKJ(shape=2.0)
     """
 
     shape: float = 2.0
@@ -106,7 +160,17 @@ class InducedDirichlet:
     p ~ Dirichlet(concentration / 20, …) over the 20 levels; cutpoints follow from the cumulative sums of p. The
     concentration counts as that many patients' worth of information, spread evenly over the levels.
 
+    Parameters
+    ----------
+    concentration
+        Sum of the Dirichlet's parameters.
+
     Source: the idea of inducing cutpoints from level probabilities is Betancourt's (2019), Ordinal regression.
+
+    Examples
+    --------
+    >>> InducedDirichlet(2.0)
+    InducedDirichlet(concentration=2.0)
     """
 
     concentration: float = 2.0

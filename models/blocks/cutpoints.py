@@ -115,6 +115,8 @@ def averaged_cumulative(distance: Floats, sd: Floats, link: Link) -> Floats:
     sd
         Standard deviation of the patients' part on the latent scale, same shape or broadcasting to it.
 
+    Examples
+    --------
     >>> averaged_cumulative(np.array([0.0, 1.0]), np.array(0.0), "logit").round(4).tolist()
     [0.5, 0.7311]
     """

@@ -50,6 +50,8 @@ def ordinal_logpmf(upper: Any, lower: Any, link: Link, xp: ModuleType) -> Any:
     xp
         The array namespace.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> float(np.exp(ordinal_logpmf(np.array(0.0), np.array(-FAR), "logit", np)).round(6))
     0.5
@@ -87,6 +89,8 @@ def log_normal_cdf(x: Any, xp: ModuleType) -> Any:
 def normal_logpdf(value: Any, mean: Any, sd: Any, xp: ModuleType) -> Any:
     """Log-density of the normal distribution, −½((value − mean)/sd)² − log(sd √(2π)).
 
+    Examples
+    --------
     >>> import numpy as np
     >>> float(normal_logpdf(np.array(0.0), 0.0, 1.0, np).round(6))
     -0.918939
@@ -117,6 +121,8 @@ def autoregressive_logpdf(
 
     Source: Jones and Boadi-Boateng (1991), Biometrics 47:161, doi:10.2307/2532504.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> first = autoregressive_logpdf(np.array(0.0), 0.0, 1.0, 0.0, 1.0, 1.0, np)
     >>> float(first.round(6))
@@ -131,6 +137,8 @@ def autoregression(gap: Any, follows: Any, time_range: Any, xp: ModuleType) -> t
 
     ρ = exp(−gap / time_range) where there is a previous visit (`follows` 1.0), 0 at a first visit (`follows` 0.0).
 
+    Examples
+    --------
     >>> import numpy as np
     >>> correlation, share = autoregression(np.array([1.0, 1.0]), np.array([0.0, 1.0]), 1.0, np)
     >>> correlation.round(3).tolist(), share.round(3).tolist()
@@ -143,6 +151,8 @@ def autoregression(gap: Any, follows: Any, time_range: Any, xp: ModuleType) -> t
 def poisson_logpmf(count: Any, log_mean: Any, xp: ModuleType) -> Any:
     """Log-probability of a Poisson count: count·log μ − μ − log count!.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> float(poisson_logpmf(np.array(0), np.array(0.0), np))
     -1.0
@@ -156,6 +166,8 @@ def negative_binomial_logpmf(count: Any, log_mean: Any, dispersion: Any, xp: Mod
     Σ_{j<count} log(1 + αj) + count·log μ − (count + 1/α)·log(1 + αμ) − log count!, which stays exact as α → 0, where it
     becomes Poisson's; the usual form with Γ(count + 1/α) / Γ(1/α) loses all digits there.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> float(np.exp(negative_binomial_logpmf(np.array(0), np.array(0.0), np.array(1.0), np)).round(6))
     0.5

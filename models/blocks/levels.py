@@ -37,6 +37,8 @@ def log_density(scores: Any, alpha: float, xp: ModuleType) -> Any:
 def probabilities(scores: Any, alpha: float, xp: ModuleType) -> Any:
     """Return level probabilities, … × 20, from scores of the same shape.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> probabilities(np.zeros(4), 0.1, np).tolist()
     [0.25, 0.25, 0.25, 0.25]

@@ -50,7 +50,16 @@ def contrast(
     Raises
     ------
     ValueError
-        If a level does not exist or the scale is unknown.
+        If a level does not exist, the scale is unknown, or a ratio is asked for of what can be 0 or negative.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> fit = tj.maximise(models.GaussianMixed("edss ~ arm * years + (1 | patient)"), cohort)
+    >>> tj.contrast(tj.change(fit, 2.0), "alemtuzumab", "fingolimod").summary()["mean"].round(1).item()
+    -0.5
     """
     if isinstance(estimate, Stabilisation):
         parts = {

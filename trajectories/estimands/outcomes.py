@@ -89,6 +89,11 @@ class Stabilisation:
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
         """Summarise by arm: the change with its interval, and how probable stability is under the stated margin.
 
+        Parameters
+        ----------
+        ci
+            Probability of the equal-tailed interval.
+
         Returns
         -------
         A frame, one row an arm: `change`, `lower`, `upper` (EDSS points), Pr(|change| < margin), Pr(change < margin), Pr(change < 0), Pr(change
@@ -208,6 +213,17 @@ def stabilisation(
         If the margin is not positive or the times are equal.
 
     Source: the contrast with a p-value is that of Altman and Bland (1995), BMJ 311:485, doi:10.1136/bmj.311.7003.485.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.GaussianMixed("edss ~ years + (1 | patient)")
+    >>> fit = tj.maximise(model, tj.simulated_alemtuzumab_35())
+    >>> tj.stabilisation(fit, at=2.0, margin=1.0).summary()[["change", "Pr(|change| < 1)"]].round(1)
+         change  Pr(|change| < 1)
+    arm
+    all     0.5               1.0
     """
     if not (np.isfinite(margin) and margin > 0):
         raise ValueError(f"margin must be a positive number of EDSS points, not {margin}.")
@@ -295,7 +311,7 @@ def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, Floats, n
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    points = qmc.Sobol(d=effects + 2, seed=seed).random(_PATIENTS)
+    points = qmc.Sobol(d=effects + 2, rng=seed).random(_PATIENTS)
     normal = ndtri(np.clip(points[:, :-1], 1e-12, 1 - 1e-12))
     return normal[:, :-1], normal[:, -1], np.minimum((points[:, -1] * rows).astype(np.int64), rows - 1)
 
@@ -310,4 +326,6 @@ def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:
 def _root(covariance: Floats) -> Floats:
     """A square root of covariances that may be singular."""
     values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+    scaled = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    # The symmetric one: it moves smoothly with the covariance, so that the same quasi-random patients serve all draws.
+    return np.asarray(scaled @ vectors.transpose(0, 2, 1))

@@ -57,6 +57,22 @@ def expected_edss(
     -----
     ExtrapolationWarning
         Where a time lies outside the observed follow-up of an arm.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> fit = tj.maximise(models.GaussianMixed("edss ~ arm * years + (1 | patient)"), cohort)
+    >>> tj.expected_edss(fit, [0, 2]).summary()["mean"].round(1)
+    arm          years
+    fingolimod   0.0      2.5
+                 2.0      2.9
+    ocrelizumab  0.0      3.3
+                 2.0      3.6
+    alemtuzumab  0.0      3.4
+                 2.0      3.2
+    Name: mean, dtype: float64
     """
     model, times = edss_model(fit), check_times(at)
     parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
@@ -90,11 +106,32 @@ def severity_probability(
 ) -> Estimate:
     """Estimate the probability that EDSS is at or above a threshold, such as 4 or 6, by arm and time.
 
-    P(EDSS ≥ threshold | arm a, t), averaged over patients as in `expected_edss`, with the same parameters, errors and warnings.
+    P(EDSS ≥ threshold | arm a, t), averaged over patients as in `expected_edss`.
+
+    Parameters
+    ----------
+    fit, at, target, seed
+        As in `expected_edss`.
+    threshold
+        A level of the EDSS.
 
     Returns
     -------
     An `Estimate`, probabilities: chain × draw × arm × years.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not a level of the EDSS; for the rest see `expected_edss`.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> fit = tj.maximise(models.GaussianMixed("edss ~ arm * years + (1 | patient)"), cohort)
+    >>> tj.severity_probability(fit, 2.0, threshold=6.0).summary()["mean"].round(2).tolist()
+    [0.07, 0.14, 0.1]
     """
     model, times = edss_model(fit), check_times(at)
     parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
@@ -140,6 +177,20 @@ def change(
     Returns
     -------
     An `Estimate` in EDSS points: chain × draw × arm × years.
+
+    Raises
+    ------
+    TypeError, FormulaError
+        As in `expected_edss`.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.GaussianMixed("edss ~ years + (1 | patient)")
+    >>> fit = tj.maximise(model, tj.simulated_alemtuzumab_35())
+    >>> tj.change(fit, 2.0).summary()["mean"].round(1).item()
+    0.5
     """
     times = check_times(at)
     levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed)
@@ -183,6 +234,20 @@ def slope(
     Returns
     -------
     An `Estimate` in EDSS points per year: chain × draw × arm.
+
+    Raises
+    ------
+    ValueError
+        If the times do not ascend.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.GaussianMixed("edss ~ years + (1 | patient)")
+    >>> fit = tj.maximise(model, tj.simulated_alemtuzumab_35())
+    >>> tj.slope(fit, (0.0, 2.0)).summary()["mean"].round(2).item()
+    0.26
     """
     start, end = between
     if not end > start:

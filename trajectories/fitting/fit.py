@@ -128,6 +128,15 @@ class Fit:
             How many draws a chain to use, spread evenly; None for all.
         seed
             Seed of the new outcomes.
+
+        Examples
+        --------
+        >>> import trajectories as tj
+        >>> from trajectories import models
+        >>> model = models.OrdinalMixed("edss ~ years + (1 | patient)")
+        >>> prior = tj.sample_prior(model, tj.simulated_alemtuzumab_35(), draws=50, seed=1)
+        >>> prior.posterior_predictive(draws=20).sizes["draw"]
+        20
         """
         parameters = self.parameters
         if draws is not None:
@@ -141,6 +150,15 @@ class Fit:
         """Write the fit to one netCDF file, whole or not at all; `tj.load_fit` reads it.
 
         The file holds no patient identifiers: patients are numbered.
+
+        Parameters
+        ----------
+        path
+            Where to; an older file there is replaced.
+
+        Returns
+        -------
+        The path.
         """
         from trajectories.fitting.storage import save
 

@@ -79,6 +79,16 @@ def sample(
 
     Source: Hoffman and Gelman (2014), Journal of Machine Learning Research 15:1593; the convergence limits are those of Vehtari et al.
     (2021), doi:10.1214/20-BA1221.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_alemtuzumab_35()
+    >>> fit = tj.sample(models.OrdinalMixed("edss ~ years + (1 + years | patient)"), cohort, seed=1)  # doctest: +SKIP
+    >>> tj.sample(models.OrdinalMixed("edss ~ weight + (1 | patient)"), cohort)
+    Traceback (most recent call last):
+    trajectories.formulas.syntax.FormulaError: the formula names 'weight', which the cohort does not have. ...
     """
     for name, count, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
         if count < least:
@@ -194,6 +204,15 @@ def sample_prior(model: MixedModel, cohort: Cohort, *, draws: int = 1000, seed: 
     Returns
     -------
     A `Fit` whose `source` is "prior" and whose `data` has the group `prior`.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.OrdinalMixed("edss ~ years + (1 | patient)")
+    >>> prior = tj.sample_prior(model, tj.simulated_alemtuzumab_35(), draws=50, seed=1)
+    >>> prior.summary().loc["years", ["mean", "sd"]].round(0).tolist()
+    [0.0, 2.0]
     """
     import pymc as pm
 

@@ -52,6 +52,18 @@ def load_fit(path: str | os.PathLike[str]) -> Fit:
     ------
     ValueError
         If the file is not a saved fit, or was written by a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.OrdinalMixed("edss ~ years + (1 | patient)")
+    >>> prior = tj.sample_prior(model, tj.simulated_alemtuzumab_35(), draws=50, seed=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     loaded = tj.load_fit(prior.save(Path(folder) / "prior.nc"))
+    >>> loaded.model == model
+    True
     """
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
