@@ -1,0 +1,3 @@
+"""Benchmarks are scripts: pytest collects none of them."""
+
+collect_ignore_glob = ["*.py"]
