@@ -139,10 +139,14 @@ def test_prior_draws_follow_the_stated_priors():
     standard = np.einsum("sij,jk,spk->spi", root, A, p["patient_effects"].to_numpy()).reshape(-1, 3)
     np.testing.assert_allclose(np.cov(standard.T), np.eye(3), atol=0.03)
     np.testing.assert_allclose(standard.mean(axis=0), 0, atol=0.02)
-    # Levels averaged over patients at the mean of the terms: EDSS 0 … 4.0 are 8 of 20 levels of a Dirichlet(0.1, …).
+    # Levels averaged over patients at the mean of the terms: EDSS 0 … 4.0 are 8 of the 20 levels of the Dirichlet.
     at_mean = p["cutpoints"].to_numpy() - (p["coefficients"].to_numpy() @ X.mean(axis=0))[:, None]
     below = np.array([averaged_cumulative(c[7], s, "logit") for c, s in zip(at_mean, sd[:, 0], strict=True)])
-    assert stats.kstest(below, stats.beta(0.8, 1.2).cdf).statistic < 0.05
+    share = model.priors.cutpoints.concentration / 20
+    expected = stats.beta(8 * share, 12 * share)
+    assert below.mean() == pytest.approx(0.4, abs=4 * expected.std() / np.sqrt(1500))
+    inside = expected.cdf(0.75) - expected.cdf(0.25)
+    assert np.mean((below > 0.25) & (below < 0.75)) == pytest.approx(inside, abs=4 * np.sqrt(inside / 1500))
 
 
 @pytest.mark.parametrize("text", [ONE, TWO])
