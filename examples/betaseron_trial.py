@@ -27,7 +27,9 @@ def read(path: Path) -> tj.Cohort:
     patients = pd.DataFrame(
         {
             "patient": first["id"],
-            "arm": pd.Categorical(first["treatment"].map(DOSES), categories=list(DOSES.values()), ordered=True),
+            "arm": pd.Categorical(
+                first["treatment"].map(DOSES), categories=list(DOSES.values()), ordered=True
+            ),
             "age": first["age"],
             "duration": first["duration"],
             # The trial watched everybody for exacerbations from randomisation to the last visit.

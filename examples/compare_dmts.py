@@ -28,7 +28,9 @@ def main() -> None:
     stable = tj.stabilisation(fit, at=2.0, since=0.25, margin=MARGIN)
     print(stable)
 
-    counts = tj.sample(models.RelapseCounts("relapses ~ arm + relapses_year_before", windows=(0.0, None)), cohort, seed=2)
+    counts = tj.sample(
+        models.RelapseCounts("relapses ~ arm + relapses_year_before", windows=(0.0, None)), cohort, seed=2
+    )
     rates = tj.relapse_rate(counts)
     print(rates)
 
@@ -46,7 +48,9 @@ def main() -> None:
             f"- {a} against {b}: EDSS change differs by {c['mean']:+.2f} points ({c['lower']:+.2f} to {c['upper']:+.2f}; below 0 favours "
             f"{a}, probability {1 - c['Pr(> 0)']:.2f}); relapse rate {r['mean']:.2f} times ({r['lower']:.2f} to {r['upper']:.2f})."
         )
-    print("These are descriptive contrasts: an effect of the drug only if all reasons for choosing it are in the formula.")
+    print(
+        "These are descriptive contrasts: an effect of the drug only if all reasons for choosing it are in the formula."
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ def fit(shared_data):
     from betaseron_trial import read
 
     cohort = read(shared_data / "betaseron_visits.csv")
-    return tj.sample(models.OrdinalMixed("edss ~ arm * years + (1 | patient)"), cohort, seed=1, progress=False)
+    return tj.sample(
+        models.OrdinalMixed("edss ~ arm * years + (1 | patient)"), cohort, seed=1, progress=False
+    )
 
 
 def test_posterior_means_are_within_a_quarter_of_a_standard_error_of_clmm(fit):

@@ -12,7 +12,6 @@ import trajectories as tj
 from trajectories import models
 from trajectories.estimands.rates import relapse_rate
 from trajectories.fitting.fit import Fit
-from trajectories.priors import InducedDirichlet
 from trajectories.simulate import (
     DropOut,
     GaussianTruth,
@@ -209,10 +208,6 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         ordinal_small("ordinal-35", SMALL, "35 patients, 5 visits, patient SD 3, EDSS 3.29 at start", ORDINAL_ONE_ARM),
-        ordinal_small(
-            "ordinal-35-concentration-1", SMALL, "as ordinal-35, with half as strong a prior on the levels: InducedDirichlet(1)",
-            ORDINAL_ONE_ARM.with_priors(cutpoints=InducedDirichlet(1.0)),
-        ),
         ordinal_small("ordinal-35-mild", MILD, "35 patients, 5 visits, patient SD 3, EDSS 1.5 at start", ORDINAL_ONE_ARM),
         ordinal_large(),
         gaussian(

@@ -102,6 +102,6 @@ def relapses() -> Calibration:
 
 SET_UPS = {
     set_up.name: set_up for set_up in (
-        ordinal("ordinal-calibration", 2.0), gaussian("independent"), gaussian("ar1"), relapses()
+        ordinal("ordinal-calibration", 1.0), gaussian("independent"), gaussian("ar1"), relapses()
     )
 }  # fmt: skip
