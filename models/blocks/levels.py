@@ -17,7 +17,11 @@ import numpy as np
 from trajectories.models.base import Floats
 from trajectories.models.blocks.densities import log_normal_cdf
 
-__all__ = ["draw_scores", "level_scores", "log_mass", "probabilities", "scores_of"]
+__all__ = ["START", "draw_scores", "level_scores", "log_mass", "probabilities", "scores_of"]
+
+# Where sampling starts, give or take 1. There log g is nearly x, and the levels have like probabilities; around 0 it falls so
+# steeply that they differ by up to e^32 (α = 0.05), and a chain in a few hundred never left a start at an impossible cohort.
+START = 2.0
 
 
 def log_mass(scores: Any, alpha: float, xp: ModuleType) -> Any:
@@ -62,7 +66,7 @@ def level_scores(name: str, alpha: float, dim: str) -> Any:
         return draw_scores(alpha, np.shape(shape) if size is None else size, rng)
 
     def start(rv: Any, size: Any, shape: Any) -> Any:
-        return pt.zeros(len(LEVELS))
+        return pt.full((len(LEVELS),), START)
 
     return pm.CustomDist(
         name,
