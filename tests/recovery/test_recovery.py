@@ -23,6 +23,7 @@ import trajectories as tj
 from trajectories import models
 from trajectories.fitting.refit import Compiled, compile_once, refit
 from trajectories.models.base import Design
+from trajectories.models.blocks import levels
 from trajectories.priors import Normal
 from trajectories.simulate import OrdinalTruth, VisitSchedule, simulate_cohort
 
@@ -85,6 +86,15 @@ def test_a_refit_uses_the_new_outcomes_and_their_middle_cutpoint(compiled: Compi
     assert float(fit.data["posterior"]["cutpoints"].sel(cutpoint="3|3.5").max()) < 0.0  # nobody is below
 
 
+def test_sampling_starts_where_every_level_is_possible() -> None:
+    model = models.OrdinalMixed("edss ~ years + (1 | patient)")
+    start = model.build(small_design(1)).initial_point()["level_scores_internal"]
+    # nutpie moves every start by up to 1
+    alpha = model.priors.cutpoints.concentration / 20
+    spread = levels.log_mass(start + 1, alpha, np) - levels.log_mass(start - 1, alpha, np)
+    assert spread.max() < 6.0
+
+
 def test_refusing_what_would_crash_or_be_wrong(compiled: Compiled) -> None:
     settings = {"draws": 10, "tune": 10, "chains": 1, "seed": 1}
     with pytest.raises(ValueError, match="compiled for 30 patients and the design has 29"):
@@ -106,9 +116,9 @@ def test_refusing_what_would_crash_or_be_wrong(compiled: Compiled) -> None:
 
 def test_uniform_ranks_pass_and_others_do_not() -> None:
     rng = np.random.default_rng(1)
-    levels = calibration_study.LEVELS
-    assert min(calibration_study.uniformity(rng.integers(0, levels + 1, 200))) > 0.05
-    narrow = np.floor((levels + 1) * rng.beta(0.5, 0.5, 200)).astype(int)
+    ranks = calibration_study.LEVELS + 1
+    assert min(calibration_study.uniformity(rng.integers(0, ranks, 200))) > 0.05
+    narrow = np.floor(ranks * rng.beta(0.5, 0.5, 200)).astype(int)
     assert max(calibration_study.uniformity(narrow)) < 0.01
 
 
