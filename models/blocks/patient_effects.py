@@ -190,14 +190,14 @@ def labelled(
 def over_visits(
     parameters: xr.Dataset, design: Design, function: Callable[..., Floats], *extra: str
 ) -> xr.DataArray:
-    """Apply a function of (extra parameters …, linear predictor) to all visits, 200 draws at a time: chain × draw × visit."""
+    """Apply a function of (extra parameters …, linear predictor) to all visits, 50 draws at a time: chain × draw × visit."""
     X, Z = design.formula.matrices.X, design.formula.matrices.Z
     result = np.empty((parameters.sizes["chain"], parameters.sizes["draw"], len(X)))
     for chain in range(result.shape[0]):
-        for start in range(0, result.shape[1], 200):
-            part = parameters.isel(chain=chain, draw=slice(start, start + 200))
+        for start in range(0, result.shape[1], 50):
+            part = parameters.isel(chain=chain, draw=slice(start, start + 50))
             effects = part["patient_effects"].to_numpy()[:, design.patient, :]
             eta = part["coefficients"].to_numpy() @ X.T + np.einsum("svq,vq->sv", effects, Z)
-            result[chain, start : start + 200] = function(*[part[name].to_numpy() for name in extra], eta)
+            result[chain, start : start + 50] = function(*[part[name].to_numpy() for name in extra], eta)
     coords = {"chain": parameters["chain"], "draw": parameters["draw"]}
     return xr.DataArray(result, dims=("chain", "draw", "visit"), coords=coords, name=design.formula.response)

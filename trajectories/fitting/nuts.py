@@ -19,6 +19,7 @@ from trajectories.models.base import Design, MixedModel
 __all__ = ["compile_model", "run", "sample", "sample_prior", "versions"]
 
 MAX_TREE_DEPTH = 10
+DRAWS_AT_A_TIME = 100
 LIBRARIES = (
     "trajectories",
     "pymc",
@@ -159,7 +160,7 @@ def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int)
 def _gather(
     model: MixedModel, design: Design, raw: xr.Dataset, stats: xr.Dataset, settings: dict[str, float]
 ) -> Fit:
-    parameters = model.parameters({str(name): raw[name].to_numpy() for name in raw.data_vars}, design)
+    parameters = _parameters(model, design, raw)
     kept = [
         name
         for name in ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size", "logp")
@@ -186,6 +187,18 @@ def _gather(
         found=find_problems(parameters, stats),
         settings=settings,
         versions=versions(),
+    )
+
+
+def _parameters(model: MixedModel, design: Design, raw: xr.Dataset) -> xr.Dataset:
+    """Turn the sampler's variables into parameters, some draws at a time: the way there takes several times their room."""
+    parts = []
+    for start in range(0, raw.sizes["draw"], DRAWS_AT_A_TIME):
+        part = raw.isel(draw=slice(start, start + DRAWS_AT_A_TIME))
+        made = model.parameters({str(name): part[name].to_numpy() for name in part.data_vars}, design)
+        parts.append(made.assign_coords(draw=start + np.arange(made.sizes["draw"])))
+    return xr.concat(
+        parts, dim="draw", data_vars="minimal", coords="minimal", compat="override", join="override"
     )
 
 
