@@ -100,6 +100,7 @@ def rank(calibration: Calibration, compiled: Compiled, true: xr.Dataset, number:
             "r_hat": float(az.rhat(values).item()),
             "ess": float(az.ess(values).item()),
             "diverging": diverging,
+            "longer": longer,
         }
         rows.append(row)
     return pd.DataFrame(rows).assign(seconds=round(time.perf_counter() - begin, 2))

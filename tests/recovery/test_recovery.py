@@ -33,8 +33,7 @@ TRUTH = OrdinalTruth(slope=0.6, slope_sd=0.0)
 
 
 KNOWN_FAILURES = {
-    "ordinal-35": "InducedDirichlet(2) pulls the expected EDSS of 35 patients towards the middle of the scale, see RESULTS.md",
-    "ordinal-35-mild": "the same, further from the middle",
+    "ordinal-35-mild": "the prior of the cutpoints pulls 35 patients at EDSS 1.5 towards the middle of the scale, see RESULTS.md",
 }
 
 
@@ -163,9 +162,10 @@ def test_recovery(name: str, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SET_UPS)
 def test_calibration(name: str, folder: Path) -> None:
-    table = calibration_study.summarise(calibration_study.run(SET_UPS[name], REPLICATIONS, folder))
+    rows = calibration_study.run(SET_UPS[name], REPLICATIONS, folder)
+    table = calibration_study.summarise(rows)
     assert (table["n"] == REPLICATIONS).all()
-    assert (table["worst R-hat"] < 1.1).all()
+    assert (rows["r_hat"] > 1.05).mean() < 0.01, table.to_string()
     limit = 0.05 / len(table)  # all quantities of a set-up are one family of tests
     assert table["p envelope"].min() > limit, table.to_string()
     assert table["p chi-square"].min() > limit, table.to_string()
