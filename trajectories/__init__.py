@@ -47,15 +47,59 @@ _PUBLIC = {
 }
 _MODULES = ("edss", "models", "plots", "priors")
 
-__all__ = [*_PUBLIC, *_MODULES]
+# Written out, as type checkers read it without running it; tests/test_imports.py holds the lists together.
+__all__ = [
+    "Cohort",
+    "CohortError",
+    "ConvergenceError",
+    "Description",
+    "DropOut",
+    "Estimate",
+    "EstimateSet",
+    "ExtrapolationWarning",
+    "Fit",
+    "FormulaError",
+    "OrdinalTruth",
+    "PairedTests",
+    "PointFit",
+    "RelapseTruth",
+    "Stabilisation",
+    "VisitSchedule",
+    "change",
+    "contrast",
+    "describe",
+    "edss",
+    "edss_at",
+    "expected_edss",
+    "load_fit",
+    "maximise",
+    "models",
+    "paired_tests",
+    "plots",
+    "priors",
+    "read_cohort",
+    "relapse_free",
+    "relapse_rate",
+    "relapse_windows",
+    "sample",
+    "sample_prior",
+    "severity_probability",
+    "simulate_cohort",
+    "simulated_alemtuzumab_35",
+    "simulated_three_dmts_400",
+    "slope",
+    "stabilisation",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"trajectories.{_PUBLIC[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"trajectories.{name}")
-    raise AttributeError(f"module 'trajectories' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that saw it would let every misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        if name in _PUBLIC:
+            return getattr(importlib.import_module(f"trajectories.{_PUBLIC[name]}"), name)
+        if name in _MODULES:
+            return importlib.import_module(f"trajectories.{name}")
+        raise AttributeError(f"module 'trajectories' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
