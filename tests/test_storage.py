@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,21 @@ def test_saving_replaces_an_older_file(fit, tmp_path):
     fit.save(str(path))
     assert tj.load_fit(str(path)).model == fit.model
     assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX files have such a mode")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077], ids=oct)
+def test_the_file_is_as_readable_as_others(fit, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        (tmp_path / "other.txt").write_text("written by open()", encoding="utf-8")
+        path = fit.save(tmp_path / "fit.nc")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode == (tmp_path / "other.txt").stat().st_mode
+    path.chmod(0o640)  # open() would leave it so
+    fit.save(path)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_saving_does_not_change_the_fit(fit, tmp_path):

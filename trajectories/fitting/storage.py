@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,15 @@ def save(fit: Fit, path: Path) -> Path:
     tree["design_frame"] = xr.DataTree(_frame_to_dataset(fit.design.frame, "visit"))
     tree["design_target"] = xr.DataTree(_frame_to_dataset(fit.design.target, "patient"))
     tree.attrs = {"trajectories_format": FORMAT, "trajectories_fit": json.dumps(_specification(fit))}
-    handle, name = tempfile.mkstemp(suffix=".part", prefix=path.name, dir=path.parent)
-    os.close(handle)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    part.touch(exist_ok=False)  # not tempfile's mkstemp, which lets nobody else read the file
     try:
-        tree.to_netcdf(name, engine="h5netcdf")
-        Path(name).replace(path)
+        tree.to_netcdf(part, engine="h5netcdf")
+        if path.exists():
+            shutil.copymode(path, part)  # as open() leaves the mode of a file that is there
+        part.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return path
 
 
