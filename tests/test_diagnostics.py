@@ -12,6 +12,8 @@ import xarray as xr
 
 import trajectories as tj
 from trajectories import models
+from trajectories.caveats import not_converged
+from trajectories.estimate import Estimate, EstimateSet
 from trajectories.fitting.diagnostics import (
     BFMI_LIMIT,
     ESS_LIMIT,
@@ -211,4 +213,26 @@ def test_accepted_problems_mark_every_later_output():
     estimates = [tj.change(fit, 1.0), tj.slope(fit, (0, 1)), tj.contrast(tj.change(fit, 1.0), "new", "old")]
     for output in (*estimates, tj.contrast(stable, "new", "old"), stable):
         assert mark in str(output)
+        assert str(output).startswith("NOT CONVERGED (accepted by the user): do not report these numbers\n")
         assert mark in output.summary().attrs["caveats"]
+        assert not output.summary()["converged"].any()
+    assert str(fit).startswith("NOT CONVERGED (accepted by the user): do not report these numbers\n")
+    frames = (fit.summary(), estimates[0].to_frame(), stable.curve(), stable.patients.to_frame())
+    assert all(frame["converged"].eq(False).all() for frame in frames)
+
+
+def test_fits_that_converged_have_no_such_column_and_sets_say_which_did():
+    draws = xr.DataArray([[1.0, 2.0]], dims=("chain", "draw"))
+    good, bad = (
+        Estimate(
+            name="x", draws=draws, unit="points", definition="An example.", source="made up", caveats=caveats
+        )
+        for caveats in ((), (not_converged(["R-hat"]),))
+    )
+    both = EstimateSet(title="Both", estimates={"good": good, "bad": bad})
+    assert both.summary()["converged"].to_dict() == {"good": True, "bad": False}
+    assert str(both).startswith("NOT CONVERGED")
+    alone = EstimateSet(title="One", estimates={"good": good})
+    for output in (good.summary(), good.to_frame(), alone.summary()):
+        assert "converged" not in output
+    assert not str(alone).startswith("NOT CONVERGED")

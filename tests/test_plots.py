@@ -15,6 +15,7 @@ import xarray as xr
 
 import trajectories as tj
 from trajectories import edss, models, plots
+from trajectories.caveats import Caveat, Mark
 from trajectories.estimands.rates import relapse_rate
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
@@ -304,6 +305,35 @@ def test_draws_from_the_prior_and_fits_that_did_not_converge_say_so(cohort: tj.C
     assert "NOT CONVERGED" in heading(plots.trajectories(bad, points=3))
     assert "NOT CONVERGED" in heading(plots.change(tj.change(bad, 1.0)))
     assert "NOT CONVERGED" in heading(plots.diagnostics(bad, ["years"]))
+
+
+@pytest.mark.parametrize("mark", list(Mark), ids=lambda mark: mark.name)
+def test_marks_do_not_hang_on_the_wording_of_a_caveat(stable: tj.Stabilisation, mark: Mark) -> None:
+    caveat = Caveat("said in quite other words", mark)
+    change, patients = (
+        replace(estimate, caveats=(caveat,), source="made up", definition="An example.")
+        for estimate in (stable.change, stable.patients)
+    )
+    reworded = replace(stable, change=change, patients=patients)
+    for figure in (
+        plots.change(reworded), plots.margin_curve(reworded), plots.outcomes(reworded), plots.forest(change),
+    ):  # fmt: skip
+        assert heading(figure).count(mark.value) == 1
+        assert not any(other.value in heading(figure) for other in Mark if other is not mark)
+    assert "right: worse" in plots.change(change).axes[0].get_xlabel()
+    plain = replace(change, caveats=("simulated data: nobody was treated", "NOT CONVERGED"))
+    assert not any(each.value in heading(plots.change(plain)) for each in Mark)
+
+
+def test_the_reason_to_doubt_a_contrast_is_in_the_caption_whatever_its_words(
+    stable: tj.Stabilisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trajectories.estimands import comparing
+    from trajectories.plots import contrasts
+
+    for module in (comparing, contrasts):
+        monkeypatch.setattr(module, "DESCRIPTIVE", "said in quite other words")
+    assert "Said in quite other words." in caption(plots.forest(tj.contrast(stable, *ARMS)))
 
 
 def test_real_data_are_not_called_simulated() -> None:

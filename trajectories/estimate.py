@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.caveats import converged, warning_lines
+
 __all__ = ["Estimate", "EstimateSet", "check_ci"]
 
 SAMPLE = ("chain", "draw")
@@ -40,6 +42,8 @@ class Estimate:
         Sentences that belong to every report of it.
     null
         The value that stands for no effect, where there is one: 0 for differences, 1 for ratios.
+    higher_is_worse
+        Whether a higher value is worse for patients, as figures say beside the axis.
 
     Examples
     --------
@@ -58,6 +62,7 @@ class Estimate:
     source: str
     caveats: tuple[str, ...] = ()
     null: float | None = None
+    higher_is_worse: bool = False
 
     def __post_init__(self) -> None:
         if self.draws.dims[:2] != SAMPLE:
@@ -74,7 +79,7 @@ class Estimate:
         Returns
         -------
         A frame with columns `mean`, `sd`, `median`, `lower`, `upper`, and `Pr(> null)` where there is a null; `attrs` hold unit,
-        definition, kind of interval and caveats.
+        definition, kind of interval and caveats. Where the sampler did not converge a column `converged` is False.
 
         Raises
         ------
@@ -103,7 +108,7 @@ class Estimate:
         }
         if self.null is not None:
             columns[f"Pr(> {self.null:g})"] = _share(self.draws > self.null, self.draws)
-        frame = _frame(columns)
+        frame = _marked(_frame(columns), self.caveats)
         frame.attrs.update(
             estimate=self.name,
             unit=self.unit,
@@ -162,7 +167,7 @@ class Estimate:
         return _frame({name: _share(event, self.draws)})[name]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the draws as a long frame: one row a draw and cell, column `value`.
+        """Return the draws as a long frame: one row a draw and cell, column `value`; `converged` is False if the sampler did not.
 
         Examples
         --------
@@ -173,13 +178,13 @@ class Estimate:
         0      0     0    1.0
         1      0     1    2.0
         """
-        return self.draws.rename("value").to_dataframe().reset_index()
+        return _marked(self.draws.rename("value").to_dataframe().reset_index(), self.caveats)
 
     def __str__(self) -> str:
         summary = self.summary()
         notes = "".join(f"\n  - {note}" for note in self.caveats)
         return (
-            f"{self.name} ({self.unit}): {self.definition}\n{summary.round(3).to_string()}\n"
+            f"{warning_lines(self.caveats)}{self.name} ({self.unit}): {self.definition}\n{_printed(summary)}\n"
             f"  lower, upper: {summary.attrs['interval']}{notes}"
         )
 
@@ -213,7 +218,7 @@ class EstimateSet:
         return self.estimates[name]
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
-        """Summarise all: one row an estimate and cell, with its unit.
+        """Summarise all: one row an estimate and cell, with its unit; `converged` says which did not, if any did not.
 
         Parameters
         ----------
@@ -233,6 +238,8 @@ class EstimateSet:
             )
             parts.append(part)
         frame = pd.concat(parts)
+        if "converged" in frame:
+            frame["converged"] = frame.pop("converged").isna()  # those that converged had no such column
         frame.attrs.update(
             title=self.title,
             definitions={name: estimate.definition for name, estimate in self.estimates.items()},
@@ -246,12 +253,23 @@ class EstimateSet:
         definitions = "".join(f"\n  {name}: {text}" for name, text in summary.attrs["definitions"].items())
         notes = "".join(f"\n  - {note}" for note in summary.attrs["caveats"])
         return (
-            f"{self.title}{definitions}\n{summary.round(3).to_string(na_rep='')}\n"
+            f"{warning_lines(c for e in self.estimates.values() for c in e.caveats)}"
+            f"{self.title}{definitions}\n{_printed(summary, missing='')}\n"
             f"  lower, upper: {summary.attrs['interval']}{notes}"
         )
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _marked(frame: pd.DataFrame, caveats: tuple[str, ...]) -> pd.DataFrame:
+    """Add a column that survives a written file and a selection of rows, which `attrs` do not."""
+    return frame if converged(caveats) else frame.assign(converged=False)
+
+
+def _printed(summary: pd.DataFrame, missing: str = "NaN") -> str:
+    """Write a summary; whether the sampler converged is said in words above it."""
+    return str(summary.drop(columns="converged", errors="ignore").round(3).to_string(na_rep=missing))
 
 
 def _positive(within: float | None) -> float:

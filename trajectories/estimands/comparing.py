@@ -91,6 +91,7 @@ def _compared(estimate: Estimate, level: str, reference: str, over: str, scale: 
         source=estimate.source,
         caveats=(*estimate.caveats, DESCRIPTIVE if over == "arm" else BEFORE_AFTER),
         null=0.0 if difference else 1.0,
+        higher_is_worse=estimate.higher_is_worse,
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from trajectories import edss
+from trajectories.caveats import converged, warning_lines
 from trajectories.estimands.over_time import change
 from trajectories.estimands.population import (
     Fitted,
@@ -97,7 +98,8 @@ class Stabilisation:
         Returns
         -------
         A frame, one row an arm: `change`, `lower`, `upper` (EDSS points), Pr(|change| < margin), Pr(change < margin), Pr(change < 0), Pr(change
-        < drift) where a drift was stated, then the probabilities of a patient being worse, stable, improved at two visits.
+        < drift) where a drift was stated, then the probabilities of a patient being worse, stable, improved at two visits. Where the
+        sampler did not converge a column `converged` is False.
         """
         check_ci(ci)
         base = self.change.summary(ci)
@@ -107,6 +109,8 @@ class Stabilisation:
         seen = self.patients.draws.sel(basis="two visits").mean(("chain", "draw"), skipna=False)
         for outcome in OUTCOMES:
             frame[f"patients {outcome}"] = seen.sel(outcome=outcome).to_series()
+        if not converged(self.change.caveats):
+            frame["converged"] = False
         frame.attrs.update({str(key): value for key, value in base.attrs.items()})
         frame.attrs.update(margin=self.margin, untreated_drift=self.untreated_drift, rule=self.rule.name)
         return frame
@@ -131,7 +135,7 @@ class Stabilisation:
 
         Returns
         -------
-        A long frame: `arm`, `margin`, `within` (Pr(|Δ| < margin)), `no_worsening` (Pr(Δ < margin)).
+        A long frame: `arm`, `margin`, `within` (Pr(|Δ| < margin)), `no_worsening` (Pr(Δ < margin)), and `converged` as in `summary`.
         """
         steps = np.arange(0.05, 1.5001, 0.05) if margins is None else np.asarray(margins, dtype=float)
         parts = [
@@ -145,9 +149,10 @@ class Stabilisation:
             )
             for margin in steps
         ]
-        return pd.concat(parts, ignore_index=True).sort_values(
+        frame = pd.concat(parts, ignore_index=True).sort_values(
             ["arm", "margin"], kind="stable", ignore_index=True
         )
+        return frame if converged(self.change.caveats) else frame.assign(converged=False)
 
     def __str__(self) -> str:
         summary = self.summary()
@@ -159,7 +164,7 @@ class Stabilisation:
         chances = self.patients.summary()[["mean", "lower", "upper"]].round(3)
         notes = "".join(f"\n  - {note}" for note in self.change.caveats)
         return (
-            f"{self.title}\n  {self.change.definition}\n"
+            f"{warning_lines(self.change.caveats)}{self.title}\n  {self.change.definition}\n"
             f"  margin, as stated: {self.margin:g} EDSS points; {drift}\n"
             f"{summary.iloc[:, : 3 + len(self._events())].round(3).to_string()}\n"
             f"  lower, upper: {summary.attrs['interval']}\n"
@@ -251,6 +256,7 @@ def stabilisation(
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
         name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
+        higher_is_worse=True,
         definition=f"Mean EDSS at {at:g} years minus at {since:g}, of new patients like {whom(fit.design, target)}; positive is worse.",
     )  # fmt: skip
     return Stabilisation(

@@ -93,6 +93,7 @@ def expected_edss(
         definition=f"Mean EDSS at the time, of new patients like {whom(fit.design, target)}, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
+        higher_is_worse=True,
     )
 
 
@@ -157,6 +158,7 @@ def severity_probability(
         definition=f"Share of new patients like {whom(fit.design, target)} with EDSS {threshold:g} or more at the time.",
         source=fit.description,
         caveats=fit.caveats,
+        higher_is_worse=True,
     )
 
 
@@ -205,6 +207,7 @@ def change(
         source=fit.description,
         caveats=(*fit.caveats, *_before_outcomes(fit.design, since)),
         null=0.0,
+        higher_is_worse=True,
     )
 
 
@@ -261,4 +264,5 @@ def slope(
         source=fit.description,
         caveats=total.caveats,
         null=0.0,
+        higher_is_worse=True,
     )

@@ -61,6 +61,7 @@ def relapse_rate(
         definition=f"Mean yearly relapse rate of new patients like {whom(fit.design, target)}, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
+        higher_is_worse=True,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.caveats import PRIOR, SIMULATED, converged, not_converged, warning_lines
 from trajectories.fitting.diagnostics import Problem, convergence_table, population
 from trajectories.models.base import Design, MixedModel
 
@@ -72,9 +73,10 @@ class Fit:
     @property
     def caveats(self) -> tuple[str, ...]:
         """Sentences that every output of this fit must carry."""
-        bad = [str(problem) for problem in self.found if problem.serious]
-        notes = [f"NOT CONVERGED (accepted by the user): {'; '.join(bad)}"] if bad else []
-        notes += ["simulated data: nobody was treated"] if self.design.simulated else []
+        bad = [problem for problem in self.found if problem.serious]
+        notes = [not_converged(bad)] if bad else []
+        notes += [SIMULATED] if self.design.simulated else []
+        notes += [PRIOR] if self.source == "prior" else []
         return (*notes, *self.design.excluded, *self.model.limitations(self.design))
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
@@ -89,7 +91,7 @@ class Fit:
         -------
         A frame with columns `mean`, `sd`, `lower`, `upper`, `r_hat`, `ess_bulk`, `ess_tail`. Rows are the fixed terms, then cutpoints
         or intercept, then `sd(…)` and `cor(…, …)` of the patient effects, on the scale of the linear predictor. Its `attrs` say what
-        the interval is, how many patients and rows, and what was left out.
+        the interval is, how many patients and rows, and what was left out. If problems were accepted, a column `converged` is False.
         """
         from trajectories.estimate import check_ci
 
@@ -108,6 +110,8 @@ class Fit:
                 rows[row_name(str(name), label)] = {**row, **extra}
         frame = pd.DataFrame.from_dict(rows, orient="index")
         frame.index.name = "term"
+        if not converged(self.caveats):
+            frame["converged"] = False
         frame.attrs.update(self._attributes(ci))
         return frame
 
@@ -170,7 +174,8 @@ class Fit:
         notes = "".join(
             f"\n  - {note}" for note in (*self.caveats, *(str(p) for p in self.found if not p.serious))
         )
-        return f"{head}{notes}\n{self.summary().round(3).to_string()}"
+        table = self.summary().drop(columns="converged", errors="ignore")
+        return f"{warning_lines(self.caveats)}{head}{notes}\n{table.round(3).to_string()}"
 
     def __repr__(self) -> str:
         return str(self)

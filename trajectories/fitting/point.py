@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.estimate import check_ci
 from trajectories.fitting.counts import CountFit, fit_counts
@@ -81,7 +82,7 @@ class PointFit:
     @property
     def caveats(self) -> tuple[str, ...]:
         """Sentences that every output of this fit must carry."""
-        simulated = ("simulated data: nobody was treated",) if self.design.simulated else ()
+        simulated = (SIMULATED,) if self.design.simulated else ()
         # a classical fit of counts says in its own notes what it makes of several rows a patient
         limits = () if isinstance(self.solution, CountFit) else self.model.limitations(self.design)
         return (*simulated, *self.design.excluded, *limits, *self.solution.notes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trajectories.estimands.comparing import BEFORE_AFTER, DESCRIPTIVE
 from trajectories.estimate import Estimate, EstimateSet, check_ci
 from trajectories.plots.cells import Cell, cells_of
 from trajectories.plots.style import (
@@ -75,7 +76,7 @@ def forest(estimates: Estimates, *, ci: float = 0.95, title: str | None = None) 
     with style():
         figure, axes = sheet(
             title=_title(estimates, named) if title is None else title,
-            warnings=warnings_of(caveats=caveats, source=" ".join(sources)),
+            warnings=warnings_of(caveats=caveats),
             caption=_caption(named, sources, caveats, ci),
             width=DOUBLE,
             height=sum(heights),
@@ -198,7 +199,7 @@ def _title(estimates: Estimates, named: dict[str, Estimate]) -> str:
 
 def _caption(named: dict[str, Estimate], sources: list[str], caveats: list[str], ci: float) -> str:
     definitions = list(dict.fromkeys(_common(estimate.definition) for estimate in named.values()))
-    others = [caveat for caveat in caveats if caveat.startswith(("descriptive", "before against after"))]
+    others = [caveat for caveat in caveats if caveat in (DESCRIPTIVE, BEFORE_AFTER)]
     return " ".join(
         [
             *(definitions if len(definitions) <= 3 else definitions[:1]),

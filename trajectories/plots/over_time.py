@@ -86,7 +86,7 @@ def trajectories(
     with style():
         figure, axes = sheet(
             title=f"EDSS over time, {design.cohort_name}",
-            warnings=warnings_of(caveats=fit.caveats, source=fit.description),
+            warnings=warnings_of(caveats=fit.caveats),
             caption=_caption(fit, ci, shown),
             width=SINGLE if len(chosen) == 1 else DOUBLE,
             height=2.5 * rows,

@@ -138,7 +138,7 @@ def _check(
     with style():
         figure, axes = sheet(
             title=f"{title}, {fit.model.formula}",
-            warnings=warnings_of(caveats=fit.caveats, source=fit.description),
+            warnings=warnings_of(caveats=fit.caveats),
             caption=_caption(fit, new, ci, observed=observed),
             width=DOUBLE,
             height=0.35 + 1.35 * len(design.arms),

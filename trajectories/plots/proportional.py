@@ -69,7 +69,7 @@ def proportional_odds(
     with style():
         figure, axes = sheet(
             title="Cumulative EDSS: observed and predicted",
-            warnings=warnings_of(caveats=fit.caveats, source=fit.description),
+            warnings=warnings_of(caveats=fit.caveats),
             caption=_caption(fit, after, len(new), ci),
             width=SINGLE if len(design.arms) == 1 else DOUBLE,
             height=3.6,

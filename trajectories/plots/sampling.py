@@ -66,7 +66,7 @@ def diagnostics(fit: Fit, terms: Sequence[str] | None = None) -> Figure:
         dress(
             figure,
             title=f"Convergence, {fit.model.formula}",
-            warnings=warnings_of(caveats=fit.caveats, source=fit.description),
+            warnings=warnings_of(caveats=fit.caveats),
             caption=caption,
             width=DOUBLE,
             height=0.4 + 0.9 * len(chosen),
@@ -151,7 +151,7 @@ def pairs(fit: Fit, terms: Sequence[str] | None = None) -> Figure:
         dress(
             figure,
             title=f"Pairs of parameters, {fit.model.formula}",
-            warnings=warnings_of(caveats=fit.caveats, source=fit.description),
+            warnings=warnings_of(caveats=fit.caveats),
             caption=f"{len(chosen)} of {len(draws)} population parameters, {_size(fit)} draws; triangles: the {divergent} draws that "
             f"diverged. Diagonal: densities. {fit.design.n_patients} patients, {len(fit.design.frame)} rows.",
             width=DOUBLE,

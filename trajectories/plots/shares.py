@@ -48,7 +48,7 @@ def outcomes(stabilisation: Stabilisation, *, ci: float = 0.95) -> Figure:
     with style():
         figure, axes = sheet(
             title=f"Patients worse, stable, improved from {stabilisation.since:g} to {stabilisation.at:g} years",
-            warnings=warnings_of(caveats=patients.caveats, source=patients.source),
+            warnings=warnings_of(caveats=patients.caveats),
             caption=f"{patients.definition} One visit fluctuates, so fewer look stable at two visits; no change is confirmed at a later "
             f"visit. Numbers: mean and {percent(ci)} equal-tailed interval, in %, of {patients.source}.",
             width=DOUBLE,

@@ -64,7 +64,7 @@ def change(estimate: Stabilisation | Estimate, margin: float | None = None, *, c
     with style():
         figure, axes = sheet(
             title=_change_title(whole, stated),
-            warnings=warnings_of(caveats=whole.caveats, source=whole.source),
+            warnings=warnings_of(caveats=whole.caveats),
             caption=_change_caption(whole, stated, margin, ci),
             height=0.55 + 0.6 * len(cells),
         )
@@ -108,7 +108,7 @@ def _density(ax: Axes, cell: Cell, base: float, colour: str, margin: float | Non
 
 
 def _axis_label(estimate: Estimate) -> str:
-    worse = "; right: worse" if "positive is worse" in estimate.definition else ""
+    worse = "; right: worse" if estimate.higher_is_worse else ""
     return f"{estimate.name.split(',')[0]} ({estimate.unit}{worse})"
 
 
@@ -152,7 +152,7 @@ def margin_curve(stabilisation: Stabilisation) -> Figure:
     with style():
         figure, axes = sheet(
             title=f"Stability from {stabilisation.since:g} to {stabilisation.at:g} years, by margin",
-            warnings=warnings_of(caveats=change.caveats, source=change.source),
+            warnings=warnings_of(caveats=change.caveats),
             caption=f"{change.definition} Solid: change within ± margin; dashed: no worsening beyond the margin. Dotted: the stated "
             f"margin, {stabilisation.margin:g}, whose probability stands above. From {change.source}.",
             height=2.5 + 0.13 * len(arms),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trajectories import printing
+from trajectories.caveats import SIMULATED, marks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,17 +172,9 @@ def _inches(sizes: Sequence[float]) -> float:
     return sum(sizes) * _LINE / 72 + 2 * _PAD if sizes else _PAD
 
 
-def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = (), source: str = "") -> list[str]:
+def warnings_of(*, simulated: bool = False, caveats: Iterable[str] = ()) -> list[str]:
     """Return what must be written on the figure itself: simulated data, draws from the prior, no convergence."""
-    said = list(caveats)
-    written = []
-    if simulated or any(caveat.startswith("simulated data") for caveat in said):
-        written.append("SIMULATED data: nobody was treated")
-    if "PRIOR" in source:
-        written.append("draws from the PRIOR, no data used")
-    if any(caveat.startswith("NOT CONVERGED") for caveat in said):
-        written.append("NOT CONVERGED (accepted by the user)")
-    return written
+    return [mark.value for mark in marks_of([*caveats, *([SIMULATED] if simulated else [])])]
 
 
 def edss_limits(highest: float) -> tuple[float, float]:
