@@ -21,6 +21,7 @@ from trajectories.models.blocks.coefficients import (
     coefficient_priors,
     coefficient_values,
     coefficient_variable,
+    product,
 )
 from trajectories.models.blocks.conditioned_effects import coordinates, sum_by_patient
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf, normal_logpdf
@@ -187,7 +188,7 @@ class GaussianMixed(EdssModel):
             residual = residual - variable("intercept_internal", [self.priors.intercept], "one")[0]
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                residual = residual - pt.dot(pm.Data("X_internal", X), coefficient_variable(priors, X))
+                residual = residual - product(pm.Data("X_internal", X), coefficient_variable(priors, X))
             effects = patient_effects.effect_variables(self.priors, design.effects)
             sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
             whiten, logp = self._residual_graph(design, sd)

@@ -20,12 +20,15 @@ from trajectories.models.blocks.coefficients import (
     coefficient_priors,
     coefficient_values,
     coefficient_variable,
+    product,
 )
 from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
 from trajectories.models.blocks.cutpoints import (
     average_scale,
+    bounds,
     cutpoints_from_probabilities,
-    with_ends,
+    log_share_within,
+    nearer_cutpoints,
     working_scores,
 )
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
@@ -157,12 +160,13 @@ class OrdinalMixed(EdssModel):
             visits = pm.Data("patient_of_visit", design.patient, dims="visit")
             columns = pm.Data("Z_internal", Z)
             codes = pm.Data("codes", edss.code(design.outcome), dims="visit")
-            cutpoints, effects = self._scale_variables(design)
+            effects = patient_effects.effect_variables(self.priors, design.effects)
+            cutpoints, shares = self._cutpoints(effects.sd[0] ** 2)
             beta, eta = None, 0.0
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
                 beta = coefficient_variable(priors, X)
-                eta = pt.dot(pm.Data("X_internal", X), beta)
+                eta = product(pm.Data("X_internal", X), beta)
             factor = effects.sd[:, None] * effects.cholesky
             sums = {name: pm.Data(name, array) for name, array in _sums(design).items()}
             at = self._coordinates(sums, cutpoints, beta, factor, pt)
@@ -171,30 +175,33 @@ class OrdinalMixed(EdssModel):
                 v[k] = at.effect(k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient"), v)
             for k in range(len(v)):
                 eta = eta + sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * columns[:, k]
-            upper, lower = with_ends(cutpoints, pt)
-            pm.Potential("edss", ordinal_logpmf(upper[codes] - eta, lower[codes] - eta, self.link, pt).sum())
+            ends, within = bounds(cutpoints, pt), None if shares is None else shares[codes]
+            logp = ordinal_logpmf(ends[codes + 1] - eta, ends[codes] - eta, self.link, pt, within)
+            pm.Potential("edss", logp.sum())
         return model
 
     def _coordinates(
         self, sums: Mapping[str, Any], cutpoints: Any, beta: Any, factor: Any, xp: ModuleType
     ) -> Coordinates:
         """Coordinates of the patient effects, the level of a visit being taken for its latent score plus noise."""
-        scores = working_scores(cutpoints, sums["below_middle"], xp)
+        scores = working_scores(cutpoints, sums["nearer_cutpoint"], xp)
         q = sums["ZZ"].shape[0] if xp is np else sums["ZZ"].get_value().shape[0]
-        Zr = [scores @ sums["Z_by_level"][k].T for k in range(q)]
+        times = product if xp is not np else (lambda matrix, vector: vector @ matrix.T)
+        Zr = [times(sums["Z_by_level"][k], scores) for k in range(q)]
         if beta is not None:
-            Zr = [total - beta @ sums["ZX"][k].T for k, total in enumerate(Zr)]
+            Zr = [total - times(sums["ZX"][k], beta) for k, total in enumerate(Zr)]
         ZZ = [[sums["ZZ"][j, k] for k in range(q)] for j in range(q)]
         return coordinates_from_sums(ZZ, Zr, factor, NOISE[self.link], xp)
 
-    def _scale_variables(self, design: Design) -> tuple[Any, patient_effects.Standardised]:
+    def _cutpoints(self, variance: Any) -> tuple[Any, Any]:
+        """Make the variables of the cutpoints in the open PyMC model: the cutpoints, and what the widths contribute (logit only)."""
         import pytensor.tensor as pt
 
-        effects = patient_effects.effect_variables(self.priors, design.effects)
         scores = levels.level_scores("level_scores_internal", self._share, "level")
-        scale = average_scale(effects.sd[0] ** 2, self.link, pt)
-        averaged = levels.probabilities(scores, self._share, pt)
-        return cutpoints_from_probabilities(averaged, scale, self.link, pt), effects
+        logs = levels.log_probabilities(scores, self._share, pt)
+        scale = average_scale(variance, self.link, pt)
+        cutpoints = cutpoints_from_probabilities(pt.exp(logs), scale, self.link, pt)
+        return cutpoints, log_share_within(logs, scale, pt) if self.link == "logit" else None
 
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into coefficients, cutpoints and patient effects in the user's units."""
@@ -234,11 +241,10 @@ class OrdinalMixed(EdssModel):
         def terms(cutpoints: Floats, eta: Floats) -> Floats:
             # Both relative to a middle cutpoint: with a term far from 0, such as a calendar year, both are far from 0.
             origin = cutpoints[..., [middle]]
-            upper, lower = with_ends(cutpoints - origin, np)
-            eta = eta - origin
+            ends, eta = bounds(cutpoints - origin, np), eta - origin
             with np.errstate(divide="ignore"):  # an impossible level has log-probability −∞
                 return np.asarray(
-                    ordinal_logpmf(upper[..., codes] - eta, lower[..., codes] - eta, self.link, np)
+                    ordinal_logpmf(ends[..., codes + 1] - eta, ends[..., codes] - eta, self.link, np)
                 )
 
         return patient_effects.over_visits(parameters, design, terms, "cutpoints")
@@ -306,8 +312,8 @@ def _coordinate(k: int) -> str:
 def _sums(design: Design) -> dict[str, Floats]:
     """Sums over the visits of each patient that the coordinates need.
 
-    `ZZ` (effect × effect × patient), `ZX` (effect × patient × term), `Z_by_level` (effect × patient × level), and which levels lie
-    below the median.
+    `ZZ` (effect × effect × patient), `ZX` (effect × patient × term), `Z_by_level` (effect × patient × level), and the cutpoint
+    of each level that is nearer to the median.
     """
     X = _scaling(design).apply(design.formula.matrices.X)
     Z = _effect_scaling(design).apply(design.formula.matrices.Z)
@@ -320,7 +326,7 @@ def _sums(design: Design) -> dict[str, Floats]:
         "ZZ": np.array([[total(Z[:, j] * Z[:, k]) for k in range(q)] for j in range(q)]),
         "ZX": np.array([total(Z[:, k] * X.T).T for k in range(q)]),
         "Z_by_level": by_level,
-        "below_middle": (np.arange(len(edss.LEVELS)) < max(_middle(design), 1)).astype(float),
+        "nearer_cutpoint": nearer_cutpoints(_middle(design)),
     }
 
 

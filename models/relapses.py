@@ -19,6 +19,7 @@ from trajectories.models.blocks.coefficients import (
     coefficient_priors,
     coefficient_values,
     coefficient_variable,
+    product,
 )
 from trajectories.models.blocks.densities import negative_binomial_logpmf, poisson_logpmf
 from trajectories.models.blocks.no_event import no_event_probability
@@ -184,7 +185,7 @@ class RelapseCounts(MixedModel):
             if design.terms:
                 X = _scaling(design).apply(design.formula.matrices.X)
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                eta = eta + pt.dot(pm.Data("X_internal", X), coefficient_variable(priors, X))
+                eta = eta + product(pm.Data("X_internal", X), coefficient_variable(priors, X))
             if design.effects:
                 eta = eta + rate_effects.linear_part(self.priors, design)
             dispersion = None

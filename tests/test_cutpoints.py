@@ -16,7 +16,9 @@ from trajectories.models.blocks.cutpoints import (
     average_scale,
     averaged_cumulative,
     cutpoints_from_probabilities,
-    with_ends,
+    bounds,
+    log_share_within,
+    nearer_cutpoints,
 )
 from trajectories.models.blocks.densities import FAR
 
@@ -127,14 +129,51 @@ def test_scale_of_probit_is_exact_and_of_logit_the_published_constant():
     assert average_scale(3.0, "probit", np) == 2.0
 
 
-def test_ends_stand_beyond_all_cutpoints():
-    upper, lower = with_ends(np.arange(38.0).reshape(2, 19), np)
-    assert upper.shape == lower.shape == (2, 20)
-    np.testing.assert_array_equal(upper[:, :-1], lower[:, 1:])
-    assert (upper[:, -1] == FAR).all()
-    assert (lower[:, 0] == -FAR).all()
-    in_pytensor = [part.eval() for part in with_ends(pt.as_tensor(np.arange(19.0)), pt)]
-    np.testing.assert_array_equal(in_pytensor, with_ends(np.arange(19.0), np))
+def test_bounds_hold_the_cutpoints_between_ends_beyond_them_all():
+    cutpoints = np.arange(38.0).reshape(2, 19)
+    ends = bounds(cutpoints, np)
+    assert ends.shape == (2, 21)
+    np.testing.assert_array_equal(ends[:, 1:-1], cutpoints)
+    assert (ends[:, 0] == -FAR).all()
+    assert (ends[:, -1] == FAR).all()
+    np.testing.assert_array_equal(bounds(pt.as_tensor(cutpoints[0]), pt).eval(), ends[0])
+
+
+def test_shares_within_levels_equal_those_of_the_cutpoints_differences():
+    rng = np.random.default_rng(4)
+    logs, scale = (
+        np.log(rng.dirichlet(np.full(20, 2.0), size=30)),
+        average_scale(np.full(30, 4.0), "logit", np),
+    )
+    shares = log_share_within(logs, scale, np)
+    cutpoints = cutpoints_from_probabilities(np.exp(logs), scale, "logit", np)
+    np.testing.assert_allclose(shares[:, 1:-1], np.log(-np.expm1(-np.diff(cutpoints))), rtol=1e-9)
+    assert (shares[:, [0, -1]] == 0).all()
+
+
+@pytest.mark.parametrize("tiny", [-30.0, -200.0, -2000.0])
+def test_a_level_far_rarer_than_any_number_keeps_its_share_and_its_gradient(tiny):
+    logs = np.full(20, np.log(1 / 19))
+    logs[9] = tiny
+    x, scale = pt.vector(), 1.7
+    share = log_share_within(x, scale, pt)
+    value, gradient = pytensor.function([x], [share, pt.grad(share[9], x)], mode="FAST_COMPILE")(logs)
+    np.testing.assert_allclose(value, log_share_within(logs, scale, np), rtol=1e-12)
+    # width = scale · p (1 / below + 1 / above) to first order, so the share is its logarithm
+    assert value[9] == pytest.approx(tiny + np.log(scale * (19 / 9 + 19 / 10)), rel=1e-9)
+    assert gradient[9] == pytest.approx(1.0, rel=1e-9)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("median", range(20))
+def test_levels_lean_on_the_cutpoint_towards_the_median(median):
+    nearer = nearer_cutpoints(median)
+    k = np.arange(20)
+    assert ((nearer == k) | (nearer == k - 1)).all()
+    assert nearer.min() >= 0
+    assert nearer.max() <= 18
+    assert (nearer[k < median] == k[k < median]).all()
+    assert (nearer[k > max(median, 1)] == k[k > max(median, 1)] - 1).all()
 
 
 # --- the prior of the level probabilities ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trajectories.models.blocks.cutpoints import with_ends
+from trajectories.models.blocks.cutpoints import bounds
 from trajectories.models.blocks.densities import (
     FAR,
     negative_binomial_logpmf,
@@ -57,8 +57,8 @@ def test_ordinal_equals_the_difference_of_distribution_functions(link, lower, wi
 @given(eta=st.floats(-40, 40), seed=st.integers(0, 1000))
 def test_probabilities_of_the_levels_sum_to_one(link, eta, seed):
     cutpoints = np.sort(np.random.default_rng(seed).normal(0, 5, 19))
-    upper, lower = with_ends(cutpoints, np)
-    total = np.exp(ordinal_logpmf(upper - eta, lower - eta, link, np)).sum()
+    ends = bounds(cutpoints, np) - eta
+    total = np.exp(ordinal_logpmf(ends[1:], ends[:-1], link, np)).sum()
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
@@ -73,6 +73,19 @@ def test_ordinal_is_finite_and_right_far_out(link):
     np.testing.assert_allclose(lowest, LINKS[link].logcdf(-2.0 - eta), rtol=1e-12, atol=1e-15)
     highest = ordinal_logpmf(FAR - eta, 2.0 - eta, link, np)
     np.testing.assert_allclose(highest, LINKS[link].logsf(2.0 - eta), rtol=1e-12, atol=1e-15)
+
+
+def test_ordinal_takes_the_share_of_a_narrow_level_as_given():
+    upper, lower = np.array([0.5, -3.0, 20.0]), np.array([-0.5, -3.5, 19.0])
+    within = np.log(-np.expm1(lower - upper))
+    np.testing.assert_allclose(
+        ordinal_logpmf(upper, lower, "logit", np, within),
+        ordinal_logpmf(upper, lower, "logit", np),
+        rtol=1e-13,
+    )
+    # A level of width 1e-30 around 1.0 has the density there times the width; the difference of its cutpoints is 0.
+    narrow = ordinal_logpmf(np.array(1.0), np.array(1.0), "logit", np, within=np.log(1e-30))
+    assert narrow == pytest.approx(stats.logistic.logpdf(1.0) + np.log(1e-30), rel=1e-13)
 
 
 @pytest.mark.parametrize("link", LINKS)

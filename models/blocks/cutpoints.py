@@ -6,20 +6,23 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajectories import edss
+from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.densities import FAR, Link
 
 __all__ = [
     "SHRINKAGE",
     "average_scale",
     "averaged_cumulative",
+    "bounds",
     "cutpoints_from_probabilities",
-    "with_ends",
+    "log_share_within",
+    "nearer_cutpoints",
     "working_scores",
 ]
 
-type Floats = NDArray[np.float64]
+LEVELS = len(edss.LEVELS)
 
 # A logistic variable plus a normal one of variance v is close to a logistic one stretched by √(1 + 0.346 v); for probit it is exact
 # with 1 in its place (Zeger, Liang and Albert 1988, Biometrics 44:1049, doi:10.2307/2531734: (16√3 / 15π)² = 0.346).
@@ -27,6 +30,9 @@ SHRINKAGE = {"logit": (16 * np.sqrt(3) / (15 * np.pi)) ** 2, "probit": 1.0}
 
 # Keeps the logarithm of an empty tail finite: a cutpoint never lies further out than logit⁻¹ of this.
 _TINY = 1e-40
+
+# Where the digits of a probability end.
+_SMALLEST = 1e-200
 
 # How far into a wide level its score lies: about one standard deviation of the logistic distribution.
 _REACH = 1.5
@@ -51,12 +57,48 @@ def cutpoints_from_probabilities(probabilities: Any, scale: Any, link: Link, xp:
     -------
     … × 19, ascending.
     """
+    below, above = _tails(probabilities, xp)
+    if link == "logit":
+        return _trailing(scale) * (xp.log(below) - xp.log(above))
+    return _trailing(scale) * _normal_quantile(below, above, xp)
+
+
+def log_share_within(log_probabilities: Any, scale: Any, xp: ModuleType) -> Any:
+    """Return log(1 − exp(c_{k−1} − c_k)) of every level for the logit link, … × 20; 0 for the outermost, which have one cutpoint.
+
+    This is what a level's width contributes to its log-probability. Cutpoints that stand close together do not hold it: their
+    difference is scale · [log1p(p_k / (p_1 + … + p_{k−1})) + log1p(p_k / (p_{k+1} + … + p_20))], which keeps its digits
+    down to the smallest p_k.
+    """
+    below, above = _tails(xp.exp(log_probabilities), xp)
+    logs = log_probabilities[..., 1:-1]
+    p = xp.maximum(xp.exp(logs), _SMALLEST)
+    width = _trailing(scale) * (xp.log1p(p / below[..., :-1]) + xp.log1p(p / above[..., 1:]))
+    return _padded(logs + xp.log(-xp.expm1(-width) / p), LEVELS, 0.0, 0.0, xp)
+
+
+def _tails(probabilities: Any, xp: ModuleType) -> tuple[Any, Any]:
+    """Probability up to each cutpoint and beyond it, each … × 19, both with their leading digits."""
     below = xp.cumsum(probabilities, axis=-1)[..., :-1] + _TINY
     above = xp.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1][..., 1:] + _TINY
-    stretch = scale[..., None] if getattr(scale, "ndim", 0) else scale
-    if link == "logit":
-        return stretch * (xp.log(below) - xp.log(above))
-    return stretch * _normal_quantile(below, above, xp)
+    return below, above
+
+
+def _trailing(scale: Any) -> Any:
+    return scale[..., None] if getattr(scale, "ndim", 0) else scale
+
+
+def _padded(inner: Any, length: int, first: float, last: float, xp: ModuleType) -> Any:
+    """Put a constant before and after an array along its last axis, which makes it `length` long.
+
+    In PyTensor by filling in a constant: the gradient is a part of an array, while that of a concatenation takes Numba long to compile.
+    """
+    if xp is np:
+        ends = [np.full((*inner.shape[:-1], 1), end) for end in (first, last)]
+        return np.concatenate([ends[0], inner, ends[1]], axis=-1)
+    frame = np.zeros(length)
+    frame[0], frame[-1] = first, last
+    return xp.as_tensor(frame)[1:-1].set(inner)
 
 
 def _normal_quantile(below: Any, above: Any, xp: ModuleType) -> Any:
@@ -72,16 +114,12 @@ def _normal_quantile(below: Any, above: Any, xp: ModuleType) -> Any:
     return xp.where(left, quantile, -quantile)
 
 
-def with_ends(cutpoints: Any, xp: ModuleType) -> tuple[Any, Any]:
-    """Return upper and lower bounds of the 20 levels, each … × 20."""
-    if xp is np:
-        end = np.full((*cutpoints.shape[:-1], 1), FAR)
-        return np.concatenate([cutpoints, end], axis=-1), np.concatenate([-end, cutpoints], axis=-1)
-    end = np.array([FAR])
-    return xp.concatenate([cutpoints, end]), xp.concatenate([-end, cutpoints])
+def bounds(cutpoints: Any, xp: ModuleType) -> Any:
+    """Return the 21 bounds of the levels, … × 21: level k lies between bounds k and k + 1."""
+    return _padded(cutpoints, LEVELS + 1, -FAR, FAR, xp)
 
 
-def working_scores(cutpoints: Any, below_middle: Any, xp: ModuleType) -> Any:
+def working_scores(cutpoints: Any, nearer: Any, xp: ModuleType) -> Any:
     """Latent scores that stand for the levels, … × 20: the middle of a level, no further in than 1.5 from the nearer end of a wide one.
 
     They place a patient's visits on the latent scale roughly; only coordinates of the sampler rest on them.
@@ -90,16 +128,18 @@ def working_scores(cutpoints: Any, below_middle: Any, xp: ModuleType) -> Any:
     ----------
     cutpoints
         … × 19.
-    below_middle
-        1 for levels below the median, whose nearer end is the upper one, 0 for the others: 20.
+    nearer
+        From `nearer_cutpoints`: 20.
     """
-    first, last = cutpoints[..., :1], cutpoints[..., -1:]
-    ends = 0.0 * first + _REACH
     half = _REACH * xp.tanh((cutpoints[..., 1:] - cutpoints[..., :-1]) / (2 * _REACH))
-    join = xp.concatenate
-    half = join([ends, half, ends], axis=-1)
-    upper, lower = join([cutpoints, last], axis=-1), join([first, cutpoints], axis=-1)
-    return below_middle * (upper - half) + (1.0 - below_middle) * (lower + half)
+    inwards = 2.0 * (np.arange(LEVELS) - nearer) - 1.0
+    return cutpoints[..., nearer] + inwards * _padded(half, LEVELS, _REACH, _REACH, xp)
+
+
+def nearer_cutpoints(median: int) -> Ints:
+    """The cutpoint of each level that is nearer to the median level: its upper one below, its lower one from there on."""
+    levels = np.arange(LEVELS)
+    return np.where(levels < max(median, 1), levels, levels - 1)
 
 
 def averaged_cumulative(distance: Floats, sd: Floats, link: Link) -> Floats:

@@ -17,7 +17,15 @@ import numpy as np
 from trajectories.models.base import Floats
 from trajectories.models.blocks.densities import log_normal_cdf
 
-__all__ = ["START", "draw_scores", "level_scores", "log_mass", "probabilities", "scores_of"]
+__all__ = [
+    "START",
+    "draw_scores",
+    "level_scores",
+    "log_mass",
+    "log_probabilities",
+    "probabilities",
+    "scores_of",
+]
 
 # Where sampling starts, give or take 1. There log g is nearly x, and the levels have like probabilities; around 0 it falls so
 # steeply that they differ by up to e^32 (α = 0.05), and a chain in a few hundred never left a start at an impossible cohort.
@@ -47,9 +55,14 @@ def probabilities(scores: Any, alpha: float, xp: ModuleType) -> Any:
     >>> probabilities(np.zeros(4), 0.1, np).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
+    return xp.exp(log_probabilities(scores, alpha, xp))
+
+
+def log_probabilities(scores: Any, alpha: float, xp: ModuleType) -> Any:
+    """Return logarithms of the level probabilities, which keep their digits where a probability is too small for a number."""
     logs = log_mass(scores, alpha, xp)
-    mass = xp.exp(logs - xp.max(logs, axis=-1, keepdims=True))
-    return mass / xp.sum(mass, axis=-1, keepdims=True)
+    logs = logs - xp.max(logs, axis=-1, keepdims=True)
+    return logs - xp.log(xp.sum(xp.exp(logs), axis=-1, keepdims=True))
 
 
 def level_scores(name: str, alpha: float, dim: str) -> Any:
