@@ -284,6 +284,22 @@ def test_patients_take_the_covariates_of_the_target():
         np.testing.assert_allclose(share, worse, atol=1 / 512 if target == "everyone" else 1e-12)
 
 
+@pytest.mark.parametrize(
+    ("effects", "said"),
+    [("1", True), ("1 + age", True), ("1 + years", False), ("1 + on_treatment(years)", False)],
+)
+def test_a_formula_without_a_patient_slope_is_said_to_expect_one_change_of_all(effects, said):
+    model = models.OrdinalMixed(f"edss ~ arm * years + ({effects} | patient)")
+    design = model.design(cohort())
+    covariance = np.eye(len(design.effects))
+    fit = fit_of(model, design, coefficients=[[0.8, 0.9, -1.6]] * 2, covariance=covariance)
+    stable = tj.stabilisation(fit, at=1.0, margin=0.5)
+    sentence = "no patient effect of the formula changes with time"
+    for text in (str(stable), " ".join(stable.summary().attrs["caveats"]), str(stable.patients)):
+        assert (sentence in text) is said
+    assert sentence not in str(stable.change)  # the group's change does not need one
+
+
 def test_summary_of_stabilisation_by_hand(drawn):
     stable = tj.stabilisation(drawn, at=1.0, margin=0.3, untreated_drift=0.42)
     change = tj.change(drawn, 1.0).draws.sel(years=1.0)

@@ -307,6 +307,15 @@ def test_draws_from_the_prior_and_fits_that_did_not_converge_say_so(cohort: tj.C
     assert "NOT CONVERGED" in heading(plots.diagnostics(bad, ["years"]))
 
 
+def test_outcomes_say_that_a_formula_has_no_patient_slope(
+    cohort: tj.Cohort, stable: tj.Stabilisation
+) -> None:
+    flat = make_fit(models.OrdinalMixed("edss ~ arm * years + (1 | patient)"), cohort)
+    said = "No patient effect of the formula changes with time"
+    assert said in caption(plots.outcomes(tj.stabilisation(flat, at=2.0, margin=0.5)))
+    assert said not in caption(plots.outcomes(stable))
+
+
 @pytest.mark.parametrize("mark", list(Mark), ids=lambda mark: mark.name)
 def test_marks_do_not_hang_on_the_wording_of_a_caveat(stable: tj.Stabilisation, mark: Mark) -> None:
     caveat = Caveat("said in quite other words", mark)

@@ -22,13 +22,19 @@ from trajectories.estimands.population import (
     whom,
 )
 from trajectories.estimate import Estimate, check_ci
-from trajectories.models.base import EdssModel, Floats
+from trajectories.models.base import Design, EdssModel, Floats
 from trajectories.models.blocks.averaging import flat
 
 __all__ = ["Stabilisation", "stabilisation"]
 
 OUTCOMES = ("worse", "stable", "improved")
 BASES = ("expected change", "two visits")
+
+NO_PATIENT_SLOPE = (
+    "no patient effect of the formula changes with time, so the model expects the same change of everybody in an arm (up to covariates "
+    "and the curvature of the scale): judged by expected change, all or none may look stable, whatever the patients did; add years to the "
+    "patient part, '(1 + years | patient)', or read the shares at two visits"
+)
 
 # New patients a draw: quasi-random points, the same for all arms and draws; their error is below 0.005 in a probability.
 _PATIENTS = 512
@@ -112,6 +118,7 @@ class Stabilisation:
         if not converged(self.change.caveats):
             frame["converged"] = False
         frame.attrs.update({str(key): value for key, value in base.attrs.items()})
+        frame.attrs["caveats"] = list(dict.fromkeys((*self.change.caveats, *self.patients.caveats)))
         frame.attrs.update(margin=self.margin, untreated_drift=self.untreated_drift, rule=self.rule.name)
         return frame
 
@@ -162,7 +169,7 @@ class Stabilisation:
             else f"untreated drift, as stated: {self.untreated_drift:+g} EDSS points"
         )
         chances = self.patients.summary()[["mean", "lower", "upper"]].round(3)
-        notes = "".join(f"\n  - {note}" for note in self.change.caveats)
+        notes = "".join(f"\n  - {note}" for note in summary.attrs["caveats"])
         return (
             f"{warning_lines(self.change.caveats)}{self.title}\n  {self.change.definition}\n"
             f"  margin, as stated: {self.margin:g} EDSS points; {drift}\n"
@@ -191,7 +198,8 @@ def stabilisation(
 
     In the group: draws of Δ_a(t), and Pr(|Δ| < m), Pr(Δ < m), Pr(Δ < 0). In patients: for u ~ N(0, Σ) and covariates of the target,
     P(worse), P(stable), P(improved) by a rule, once for E[EDSS | u] at both times and once for what two visits would show.
-    A p-value above 0.05 is no such statement, and Pr(|Δ| < m) depends on m: `curve` shows how.
+    A p-value above 0.05 is no such statement, and Pr(|Δ| < m) depends on m: `curve` shows how. E[EDSS | u] needs a patient effect of
+    time, `(1 + years | patient)`: with `(1 | patient)` alone it changes alike in everybody of an arm, and the result says so.
 
     Parameters
     ----------
@@ -251,7 +259,7 @@ def stabilisation(
             f"rule {rule.name}, judged by the patient's expected change and by two visits."
         ),
         source=fit.description,
-        caveats=group.caveats,
+        caveats=(*group.caveats, *_without_slope(fit.design, target, (since, at))),
     )
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
@@ -268,6 +276,13 @@ def stabilisation(
         rule=rule,
         untreated_drift=untreated_drift,
     )
+
+
+def _without_slope(design: Design, target: str, times: tuple[float, float]) -> tuple[str, ...]:
+    """Say so if the patient effects move both times alike."""
+    rows = target_rows(design, target)
+    first, second = (design.at(hypothetical(design, rows, design.arms[0], t)).Z for t in times)
+    return (NO_PATIENT_SLOPE,) if np.array_equal(first, second) else ()
 
 
 def _chances(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trajectories.estimands import Stabilisation
-from trajectories.estimands.outcomes import BASES, OUTCOMES
+from trajectories.estimands.outcomes import BASES, NO_PATIENT_SLOPE, OUTCOMES
+from trajectories.estimate import Estimate
 from trajectories.plots.style import (
     DOUBLE,
     OUTCOME_COLOURS,
@@ -49,8 +50,7 @@ def outcomes(stabilisation: Stabilisation, *, ci: float = 0.95) -> Figure:
         figure, axes = sheet(
             title=f"Patients worse, stable, improved from {stabilisation.since:g} to {stabilisation.at:g} years",
             warnings=warnings_of(caveats=patients.caveats),
-            caption=f"{patients.definition} One visit fluctuates, so fewer look stable at two visits; no change is confirmed at a later "
-            f"visit. Numbers: mean and {percent(ci)} equal-tailed interval, in %, of {patients.source}.",
+            caption=_caption(patients, ci),
             width=DOUBLE,
             height=0.75 + 0.3 * len(bars),
             columns=2,
@@ -76,6 +76,15 @@ def outcomes(stabilisation: Stabilisation, *, ci: float = 0.95) -> Figure:
         _numbers(beside, shares, bars, places)
         beside.set_ylim(ax.get_ylim())
     return figure
+
+
+def _caption(patients: Estimate, ci: float) -> str:
+    flat = NO_PATIENT_SLOPE in patients.caveats
+    return (
+        f"{patients.definition} One visit fluctuates, so fewer look stable at two visits; no change is confirmed at a later visit. "
+        f"Numbers: mean and {percent(ci)} equal-tailed interval, in %, of {patients.source}."
+        + (f" {NO_PATIENT_SLOPE[:1].upper()}{NO_PATIENT_SLOPE[1:]}." if flat else "")
+    )
 
 
 def _bar_places(arms: int) -> list[float]:
