@@ -15,8 +15,8 @@ from trajectories.models.blocks.cutpoints import (
     SHRINKAGE,
     average_scale,
     averaged_cumulative,
-    cutpoints_from_probabilities,
     bounds,
+    cutpoints_from_probabilities,
     log_share_within,
     nearer_cutpoints,
 )
