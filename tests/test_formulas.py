@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import trajectories as tj
+from trajectories import models
 from trajectories.formulas import FormulaError, on_treatment, parse, variables
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hand_made import tables
 
 
 @pytest.fixture
@@ -61,12 +70,44 @@ def test_arms_keep_their_order_and_the_first_is_the_reference(table):
     assert parse("edss ~ arm", unordered).terms == ("arm[b]", "arm[a]")
 
 
-def test_text_counts_in_order_of_appearance_and_yes_no_from_no(table):
-    assert parse("edss ~ sex", table).terms == ("sex[F]",)
+def test_the_reference_is_the_first_in_the_alphabet_and_of_yes_no_it_is_no(table):
     for rows in (table, table.iloc[::-1]):
+        assert parse("edss ~ sex", rows).terms == ("sex[M]",)
+        given = rows.assign(sex=pd.Categorical(rows["sex"], categories=["M", "F"]))
+        assert parse("edss ~ sex", given).terms == ("sex[F]",)
         parsed = parse("edss ~ treated", rows)
         assert parsed.terms == ("treated[True]",)
         np.testing.assert_array_equal(parsed.matrices.X[:, 0], rows["treated"])
+
+
+@given(order=st.permutations(range(11)), by_visit=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_the_rows_changes_no_term(order, by_visit):
+    seen, people = tables({"old": 6, "new": 5})
+    people["course"] = ["SP", "RR", "PP"] * 3 + ["CIS", "RR"]
+    seen["mode"] = (["phone", "clinic", "home"] * len(seen))[: len(seen)]
+    model = models.GaussianMixed("edss ~ arm + course * years + sex + mode + (1 + sex | patient)")
+    plain = model.design(tj.read_cohort(seen, patients=people))
+    turned = seen.iloc[::-1] if by_visit else seen
+    shuffled = model.design(tj.read_cohort(turned, patients=people.iloc[list(order)]))
+    assert shuffled.terms == plain.terms
+    assert shuffled.effects == plain.effects
+    assert plain.terms[:4] == ("arm[new]", "course[PP]", "course[RR]", "course[SP]")
+    rows = [
+        sorted(np.column_stack([d.outcome, d.formula.matrices.X, d.formula.matrices.Z]).round(9).tolist())
+        for d in (plain, shuffled)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_estimates_do_not_depend_on_the_order_of_the_rows():
+    seen, people = tables({"all": 30}, visits=5)
+    model = models.GaussianMixed("edss ~ sex * years + (1 | patient)")
+    plain, turned = (
+        tj.maximise(model, tj.read_cohort(seen, patients=rows)).summary()["estimate"]
+        for rows in (people.sort_values("sex"), people.sort_values("sex", ascending=False))
+    )
+    pd.testing.assert_series_equal(plain, turned, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["int64", "int8", "float32", "Int64", "Float64"])

@@ -17,7 +17,7 @@ import xarray as xr
 from trajectories import models, priors
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
-from trajectories.formulas import parse
+from trajectories.formulas import level_order, parse
 from trajectories.models.base import Design
 
 __all__ = ["load_fit", "save", "value_from_json", "value_to_json"]
@@ -138,20 +138,12 @@ def _frame_to_dataset(frame: pd.DataFrame, dim: str) -> xr.Dataset:
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             variables[str(name)] = xr.Variable(dim, column.to_numpy(dtype=float))
         else:
-            text, order = column.astype(str).to_numpy(dtype=object), _order(column)
+            text, order = column.astype(str).to_numpy(dtype=object), level_order(column)
             variables[str(name)] = xr.Variable(dim, text, {"categories": json.dumps(order)})
     # The columns' own dim may be called like a column ("patient"): a prefix keeps them apart.
     return xr.Dataset(
         {f"column {name}": v for name, v in variables.items()}, attrs={"order": json.dumps(list(variables))}
     )
-
-
-def _order(column: pd.Series) -> list[str]:
-    """Order of the levels, as `formulas.parse` takes it."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return [str(level) for level in column.cat.categories]
-    text = list(dict.fromkeys(column.astype(str)))
-    return sorted(text) if pd.api.types.is_bool_dtype(column) else text
 
 
 def _frame_from_dataset(dataset: xr.Dataset) -> pd.DataFrame:

@@ -2,10 +2,11 @@
 
 The `formulae` library parses and evaluates them. This wrapper adds what a mixed model of patients needs: the patients' part as
 a dense matrix of rows × effects (formulae alone would build rows × patients), a stable reference arm, our own transforms, and
-errors that say what to write instead.
+errors that say what to write instead. The reference of a text column is the first in the alphabet, of a categorical column its
+first category, of the arm the first in the patients table.
 """
 
-from trajectories.formulas.parsing import Matrices, ParsedFormula, parse, variables
+from trajectories.formulas.parsing import Matrices, ParsedFormula, level_order, parse, variables
 from trajectories.formulas.syntax import PATIENT, FormulaError
 from trajectories.formulas.transforms import TRANSFORMS, on_treatment
 
@@ -15,6 +16,7 @@ __all__ = [
     "FormulaError",
     "Matrices",
     "ParsedFormula",
+    "level_order",
     "on_treatment",
     "parse",
     "variables",

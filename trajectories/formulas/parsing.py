@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trajectories.formulas.syntax import PATIENT, FormulaError, names, refuse_syntax, response_of
 from trajectories.formulas.transforms import OFFERED, TRANSFORMS
 
-__all__ = ["Matrices", "ParsedFormula", "parse", "variables"]
+__all__ = ["Matrices", "ParsedFormula", "level_order", "parse", "variables"]
 
 type Floats = NDArray[np.float64]
 
@@ -88,8 +88,8 @@ class ParsedFormula:
 
         Examples
         --------
-        >>> table = pd.DataFrame({"edss": [2.0, 3.0], "arm": ["b", "a"], "years": [0.0, 1.0]})
-        >>> parse("edss ~ arm * years", table).at(pd.DataFrame({"arm": ["a"], "years": [2.0]})).X
+        >>> table = pd.DataFrame({"edss": [2.0, 3.0], "sex": ["M", "F"], "years": [0.0, 1.0]})
+        >>> parse("edss ~ sex * years", table).at(pd.DataFrame({"sex": ["M"], "years": [2.0]})).X
         array([[1., 2., 2.]])
         """
         lacking = [name for name in self.columns if name not in table.columns]
@@ -107,8 +107,10 @@ class ParsedFormula:
 def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
     """Parse a formula and evaluate it on a table.
 
-    Numbers stay numbers. Text becomes categories in order of appearance, of which the first is the reference; categories keep their
-    order (those that no row has are left out); True and False become the categories False, the reference, and True.
+    Numbers stay numbers. Text becomes categories in alphabetical order (capitals before small letters), of which the first is the
+    reference, whatever the order of the rows, as in R; categories keep their order (those that no row has are left out), so
+    `pd.Categorical(sex, categories=["M", "F"])` sets another reference; True and False become the categories False, the reference, and
+    True. The `arm` of a cohort is a category: its order is that of appearance in the patients table unless the column had one.
 
     Parameters
     ----------
@@ -241,13 +243,22 @@ def _categories(column: pd.Series, reference: pd.Series | None) -> pd.Series:
                 f"column {column.name!r} has {', '.join(unknown)}, which the fitted cohort did not have: "
                 f"it had {', '.join(levels)}."
             )
-    elif isinstance(column.dtype, pd.CategoricalDtype):
-        levels = [str(level) for level in column.cat.categories if str(level) in present]
-    elif pd.api.types.is_bool_dtype(column):
-        levels = sorted(present)  # "False" is the reference, whoever comes first
     else:
-        levels = list(dict.fromkeys(text))
+        levels = [level for level in level_order(column) if level in present]
     return pd.Series(pd.Categorical(text, categories=levels, ordered=True), name=column.name)
+
+
+def level_order(column: pd.Series) -> list[str]:
+    """Return the levels of a column in order, the reference first: as its categories are, otherwise alphabetical.
+
+    Examples
+    --------
+    >>> level_order(pd.Series(["M", "F"])), level_order(pd.Series([True, False]))
+    (['F', 'M'], ['False', 'True'])
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [str(level) for level in column.cat.categories]
+    return sorted(set(column.astype(str)))
 
 
 def _refuse_single_levels(frame: pd.DataFrame, text: str) -> None:
