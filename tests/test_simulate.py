@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from trajectories import edss
+from trajectories.reading import read_cohort
 from trajectories.simulate import (
     DropOut,
     GaussianTruth,
@@ -271,6 +272,21 @@ def test_onsets_are_relapses_of_their_own() -> None:
 
 
 # --- visits and drop-out
+
+
+@pytest.mark.parametrize(
+    ("truth", "low", "high"),
+    [
+        (RelapseTruth(), 0.0, 0.001),
+        (RelapseTruth(before=3.0, after=0.0), 0.01, 0.022),
+        (RelapseTruth(patient_sd=1.0, after=0.0), 0.10, 0.20),
+    ],
+    ids=["default", "3 a year", "very unequal patients"],
+)
+def test_merged_onsets_are_as_few_as_the_true_rate_says(truth: RelapseTruth, low: float, high: float) -> None:
+    drawn = simulate_tables(patients=5000, seed=2, relapses=truth)
+    cohort = read_cohort(drawn.visits, relapses=drawn.relapses, patients=drawn.patients)
+    assert low <= 1 - len(cohort.relapses) / len(drawn.relapses) <= high
 
 
 def test_visits_are_irregular_within_the_stated_days_and_some_are_missed() -> None:
