@@ -199,11 +199,26 @@ def test_baseline_as_covariate():
     eta = 0.1 * baseline + 0.4 + 0.3 - 0.5
     expected = 2 + 4 * special.ndtr(eta / np.sqrt(1 + SIGMA.sum())).mean()
     assert tj.expected_edss(fit, 1.0).draws.sel(arm="new").item() == pytest.approx(expected, abs=1e-10)
-    with pytest.warns(tj.ExtrapolationWarning, match="0 years lie outside the observed follow-up"):
-        since_start = tj.change(fit, 1.0)  # no visit at or before 0 is an outcome
-    assert any("EDSS at 0 years is extrapolated back" in caveat for caveat in since_start.caveats)
+    # No visit at or before 0 is an outcome: the change since 0 is from the baselines that were observed.
+    since_start = tj.change(fit, 1.0)
+    assert since_start.draws.sel(arm="new").item() == pytest.approx(expected - baseline.mean(), abs=1e-10)
+    assert f"minus the observed baseline EDSS, {baseline.mean():.2f} on average," in since_start.definition
+    assert any("regression to the mean" in caveat for caveat in since_start.caveats)
+    with pytest.warns(tj.ExtrapolationWarning, match="-0.5 years lie outside the observed follow-up"):
+        earlier = tj.change(fit, 1.0, since=-0.5)
+    assert any("EDSS at -0.5 years is extrapolated back" in caveat for caveat in earlier.caveats)
     later = tj.change(fit, 1.0, since=0.5)
-    assert not any("extrapolated back" in caveat for caveat in later.caveats)
+    assert not any("extrapolated back" in caveat or "to the mean" in caveat for caveat in later.caveats)
+
+
+def test_the_observed_baseline_is_that_of_the_target():
+    fit = two_levels(
+        "edss ~ edss_baseline + arm + (1 | patient)", coefficients=(0.1, 0.4), covariance=[[1.0]]
+    )
+    target = fit.design.target
+    before = target.loc[target["arm"] == "old", "edss_baseline"].mean()
+    level = tj.expected_edss(fit, 1.0, target="old").draws
+    np.testing.assert_allclose(tj.change(fit, 1.0, target="old").draws, level - before, atol=1e-12)
 
 
 def test_splines_and_knots_are_evaluated_at_the_time():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import xarray as xr
 
 from trajectories import edss
 from trajectories.estimands.population import (
@@ -22,6 +23,8 @@ from trajectories.estimate import Estimate
 from trajectories.models.base import Design
 
 __all__ = ["change", "expected_edss", "severity_probability", "slope"]
+
+BASELINE = "edss_baseline"
 
 
 def expected_edss(
@@ -167,7 +170,8 @@ def change(
 ) -> Estimate:
     """Estimate the change in expected EDSS of each arm since a time, treatment start by default.
 
-    Δ_a(t) = E[EDSS | a, t] − E[EDSS | a, since]; positive is worse.
+    Δ_a(t) = E[EDSS | a, t] − E[EDSS | a, since]; positive is worse. With `edss_baseline` in the formula visits up to 0 are no outcomes, so
+    the change since 0 is from what was observed: E[EDSS | a, t] minus the mean baseline EDSS of the target.
 
     Parameters
     ----------
@@ -195,28 +199,37 @@ def change(
     0.5
     """
     times = check_times(at)
-    levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed)
-    draws = levels.draws.sel(years=times) - levels.draws.sel(years=float(since), drop=True)
+    if since == 0 and BASELINE in fit.design.formula.columns:
+        levels = expected_edss(fit, times, target=target, seed=seed).draws
+        before: float | xr.DataArray = float(target_rows(fit.design, target)[BASELINE].mean())
+        start = f"the observed baseline EDSS, {before:.2f} on average,"
+    else:
+        levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed).draws
+        before = levels.sel(years=float(since), drop=True)
+        start = f"at {since:g} years,"
     return Estimate(
         name="change in EDSS",
-        draws=draws,
+        draws=levels.sel(years=times) - before,
         unit="EDSS points",
-        definition=(
-            f"Mean EDSS at the time minus at {since:g} years, of new patients like {whom(fit.design, target)}; positive is worse."
-        ),
+        definition=f"Mean EDSS at the time minus {start} of new patients like {whom(fit.design, target)}; positive is worse.",
         source=fit.description,
-        caveats=(*fit.caveats, *_before_outcomes(fit.design, since)),
+        caveats=(*fit.caveats, *_baseline_caveats(fit.design, since)),
         null=0.0,
         higher_is_worse=True,
     )
 
 
-def _before_outcomes(design: Design, since: float) -> tuple[str, ...]:
-    if "edss_baseline" not in design.formula.columns or since > 0:
+def _baseline_caveats(design: Design, since: float) -> tuple[str, ...]:
+    if BASELINE not in design.formula.columns or since > 0:
         return ()
+    if since == 0:
+        return (
+            "the change is from the observed baseline EDSS, which holds chance fluctuation: patients who start treatment on a bad day improve "
+            "without it (regression to the mean), in all arms alike if their baselines are",
+        )
     return (
-        f"with edss_baseline in the formula no visit at or before 0 is an outcome, so EDSS at {since:g} years is extrapolated back by "
-        "arm: compare arms by expected EDSS at a later time, where everybody's baseline is the same",
+        f"with {BASELINE} in the formula no visit at or before 0 is an outcome, so EDSS at {since:g} years is extrapolated back by arm: "
+        "take the change since 0, or compare arms by expected EDSS at a later time",
     )
 
 
