@@ -277,8 +277,8 @@ def test_onsets_are_relapses_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("truth", "low", "high"),
     [
-        (RelapseTruth(), 0.0, 0.001),
-        (RelapseTruth(before=3.0, after=0.0), 0.01, 0.022),
+        (RelapseTruth(), 0.001, 0.006),
+        (RelapseTruth(before=3.0, after=0.0), 0.012, 0.03),
         (RelapseTruth(patient_sd=1.0, after=0.0), 0.10, 0.20),
     ],
     ids=["default", "3 a year", "very unequal patients"],

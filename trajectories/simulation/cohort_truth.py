@@ -108,10 +108,10 @@ class CohortTruth:
         Averaged over patients that are all observed throughout: the mean of exp(x'effects) over the cohort's
         patients, times exp(patient_sd² / 2), times the rates before and after the start, weighted by their
         share. It counts every onset drawn, also the few that have no room 30 days after the one before and that
-        `read_cohort` therefore merges, so the rate in the cohort's table is lower: in 20,000 patients by 0.02 %
-        before and 0.04 % after the start at the default rates (1.5 and 0.3 a year, frailty 0.5), by 1.6 % before
-        it at 3 a year, but by 15 % where patients differ much more (`patient_sd=1` beside that frailty), as
-        some then have a relapse nearly every month. The cohort's notes say how many were merged.
+        `read_cohort` therefore merges, so the rate in the cohort's table is lower: in 20,000 patients with the
+        default visits by 0.4 % before and 0.1 % after the start at the default rates (1.5 and 0.3 a year, frailty
+        0.5), by 2 % before it at 3 a year, but by 15 % before it where patients differ much more (`patient_sd=1`
+        beside that frailty), as some then have a relapse nearly every month. The cohort's notes count them.
 
         Raises
         ------
