@@ -66,7 +66,7 @@ def answer(cohort: tj.Cohort, stable: tj.Stabilisation, ratio: tj.Estimate) -> N
     print(
         f"SIMULATED patients (n = {cohort.n_patients}), alemtuzumab, two years.\n"
         f"- Mean EDSS changed by {row['change']:+.2f} points (95 % interval {row['lower']:+.2f} to {row['upper']:+.2f}; above 0 is worse).\n"
-        f"- The probability that the mean change stayed within ±{MARGIN} points is {row[f'Pr(|change| < {MARGIN})']:.2f}; that it is an\n"
+        f"- The probability that the mean change stayed within ±{MARGIN:g} points is {row[f'Pr(|change| < {MARGIN:g})']:.2f}; that it is an\n"
         f"  improvement, {row['Pr(change < 0)']:.2f}. A p-value above 0.05 says neither.\n"
         f"- Of new patients like these, two visits would show {row['patients worse']:.0%} worse, {row['patients stable']:.0%} stable and "
         f"{row['patients improved']:.0%} improved ({stable.rule.name} rule,\n  not confirmed by a later visit); EDSS fluctuates, so this is "

@@ -25,9 +25,11 @@ def main() -> None:
     model = models.OrdinalMixed("edss ~ edss_baseline + age + arm * years + (1 + years | patient)")
     fit = tj.sample(model, cohort, seed=1)
     print(fit)
+    # From the first visit after the start, as no visit before it is an outcome here.
     stable = tj.stabilisation(fit, at=2.0, since=0.25, margin=MARGIN)
     print(stable)
 
+    # All relapses after the start, over the person-years observed; adjusted for those of the year before.
     counts = tj.sample(
         models.RelapseCounts("relapses ~ arm + relapses_year_before", windows=(0.0, None)), cohort, seed=2
     )
