@@ -211,6 +211,23 @@ def test_baseline_as_covariate():
     assert not any("extrapolated back" in caveat or "to the mean" in caveat for caveat in later.caveats)
 
 
+def test_stabilisation_says_from_which_baseline_the_group_and_its_patients_are_judged():
+    fit = two_levels(
+        "edss ~ edss_baseline + arm * years + (1 + years | patient)", coefficients=[(0.1, 0.4, 0.3, -0.5)] * 2
+    )
+    stable = tj.stabilisation(fit, at=1.0, margin=0.5)
+    assert stable.change.definition.startswith("Mean EDSS at 1 years minus the observed baseline EDSS")
+    extrapolated = "what patients are judged against at 0 years"
+    assert not any(extrapolated in caveat for caveat in stable.change.caveats)
+    assert any(extrapolated in caveat for caveat in stable.patients.caveats)
+    assert not any("observed baseline" in caveat for caveat in stable.patients.caveats)
+    assert extrapolated in str(stable)
+    assert "from the observed baseline EDSS" in str(stable)
+    later = tj.stabilisation(fit, at=1.0, since=0.5, margin=0.5)
+    assert "extrapolated back" not in str(later)
+    assert later.change.definition.startswith("Mean EDSS at 1 years minus at 0.5 years")
+
+
 def test_the_observed_baseline_is_that_of_the_target():
     fit = two_levels(
         "edss ~ edss_baseline + arm + (1 | patient)", coefficients=(0.1, 0.4), covariance=[[1.0]]

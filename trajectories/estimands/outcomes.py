@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectories import edss
 from trajectories.caveats import converged, warning_lines
-from trajectories.estimands.over_time import change
+from trajectories.estimands.over_time import BASELINE, change
 from trajectories.estimands.population import (
     Fitted,
     arms_of,
@@ -259,13 +259,17 @@ def stabilisation(
             f"rule {rule.name}, judged by the patient's expected change and by two visits."
         ),
         source=fit.description,
-        caveats=(*group.caveats, *_without_slope(fit.design, target, (since, at))),
+        caveats=(
+            *fit.caveats,
+            *_extrapolated(fit.design, since),
+            *_without_slope(fit.design, target, (since, at)),
+        ),
     )
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
         name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
         higher_is_worse=True,
-        definition=f"Mean EDSS at {at:g} years minus at {since:g}, of new patients like {whom(fit.design, target)}; positive is worse.",
+        definition=group.definition.replace("at the time", f"at {at:g} years", 1),
     )  # fmt: skip
     return Stabilisation(
         change=whole,
@@ -275,6 +279,16 @@ def stabilisation(
         margin=margin,
         rule=rule,
         untreated_drift=untreated_drift,
+    )
+
+
+def _extrapolated(design: Design, since: float) -> tuple[str, ...]:
+    """Say so if patients are judged against a time at which the model has no outcome."""
+    if BASELINE not in design.formula.columns or since > 0:
+        return ()
+    return (
+        f"with {BASELINE} in the formula no visit at or before 0 is an outcome, so what patients are judged against at {since:g} years, "
+        "expected EDSS and a visit, is extrapolated back: give since= the time of the first visit after 0",
     )
 
 
