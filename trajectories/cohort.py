@@ -1,4 +1,4 @@
-"""The cohort: the tables of visits, relapses and patients on one time axis, frozen after reading."""
+"""The cohort: visits, relapses, patients, treatments, MRI and adverse events on one time axis, frozen after reading."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _PATIENTS = (
     "edss_baseline",
     "relapses_year_before",
 )
+_TREATMENTS = ("patient", "drug", "start_day", "stop_day", "start_years", "stop_years")
+_MRI = ("patient", "day", "years")
+_ADVERSE_EVENTS = ("patient", "day", "years", "term")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -56,6 +59,18 @@ class Cohort:
         Whether the data were simulated.
     truth
         For simulated cohorts, what they were simulated from.
+    treatments_table
+        One row a course of a drug: `patient`, `drug` (text), `start_day` (integer) and `stop_day` (the last day
+        of the course; NaN while it goes on), `start_years`, `stop_years`, other columns; None if no table was
+        given.
+    mri_table
+        One row a scan: `patient`, `day`, `years` and those that were given of `gd_count` (gadolinium-enhancing
+        lesions), `gd_volume` (their volume, in the unit of the file) and `new_t2` (new or enlarging T2
+        lesions), NaN where not read; other columns; None if no table was given.
+    adverse_events_table
+        One row an adverse event: `patient`, `day`, `years`, `term` (text), `serious` (true or false; absent if
+        the file does not say), other columns; None if no table was given, which is not the same as an empty
+        table (recorded, and nobody had one).
 
     Examples
     --------
@@ -75,15 +90,22 @@ class Cohort:
     notes: tuple[str, ...] = ()
     simulated: bool = False
     truth: object | None = field(default=None, repr=False)
+    treatments_table: pd.DataFrame | None = field(default=None, repr=False)
+    mri_table: pd.DataFrame | None = field(default=None, repr=False)
+    adverse_events_table: pd.DataFrame | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         tables = {
             "visits_table": (self.visits_table, _VISITS),
+            "relapses_table": (self.relapses_table, _RELAPSES),
             "patients_table": (self.patients_table, _PATIENTS),
+            "treatments_table": (self.treatments_table, _TREATMENTS),
+            "mri_table": (self.mri_table, _MRI),
+            "adverse_events_table": (self.adverse_events_table, _ADVERSE_EVENTS),
         }
-        if self.relapses_table is not None:
-            tables["relapses_table"] = (self.relapses_table, _RELAPSES)
         for name, (table, needed) in tables.items():
+            if table is None:
+                continue
             lacking = [column for column in needed if column not in table]
             if lacking:
                 raise ValueError(
@@ -105,6 +127,21 @@ class Cohort:
     def patients(self) -> pd.DataFrame:
         """One row a patient; a copy."""
         return self.patients_table.copy()
+
+    @property
+    def treatments(self) -> pd.DataFrame | None:
+        """One row a course of a drug, sorted by patient and start; a copy, or None without a treatment table."""
+        return None if self.treatments_table is None else self.treatments_table.copy()
+
+    @property
+    def mri(self) -> pd.DataFrame | None:
+        """One row a scan, sorted by patient and time; a copy, or None without an MRI table."""
+        return None if self.mri_table is None else self.mri_table.copy()
+
+    @property
+    def adverse_events(self) -> pd.DataFrame | None:
+        """One row an adverse event, sorted by patient and time; a copy, or None without such a table."""
+        return None if self.adverse_events_table is None else self.adverse_events_table.copy()
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -144,7 +181,25 @@ class Cohort:
             facts.append(
                 f"  EDSS: median {edss.median():g} (range {edss.min():g} to {edss.max():g}), all visits"
             )
-        return facts
+        return facts + self._further_tables()
+
+    def _further_tables(self) -> list[str]:
+        """Count the rows and patients of the tables that not every cohort has."""
+        lines = []
+        if (courses := self.treatments_table) is not None:
+            drugs = _plural(courses["drug"].nunique(), "drug")
+            lines.append(f"  Treatments: {_count(courses, 'course')} of {drugs}{_in_patients(courses)}")
+        if (scans := self.mri_table) is not None:
+            read = [
+                f"{column} in {scans[column].notna().sum():,}"
+                for column in ("gd_count", "gd_volume", "new_t2")
+                if column in scans
+            ]
+            lines.append("; ".join([f"  MRI: {_count(scans, 'scan')}{_in_patients(scans)}", *read]))
+        if (events := self.adverse_events_table) is not None:
+            serious = f", {events['serious'].sum():,} serious" if "serious" in events else ""
+            lines.append(f"  Adverse events: {_count(events, 'event')}{_in_patients(events)}{serious}")
+        return lines
 
     def _remarks(self) -> list[str]:
         warning = ["  These patients are simulated: nobody was treated."] if self.simulated else []
@@ -152,4 +207,12 @@ class Cohort:
 
 
 def _count(table: pd.DataFrame, noun: str) -> str:
-    return f"{len(table):,} {noun}{'' if len(table) == 1 else 's'}"
+    return _plural(len(table), noun)
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _in_patients(table: pd.DataFrame) -> str:
+    return f" in {_plural(table['patient'].nunique(), 'patient')}"
