@@ -1,4 +1,4 @@
-"""EDSS at time points and relapses in windows of time, counted in days from the index date."""
+"""Values at time points and events in windows of time, counted in days from the index date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 
-__all__ = ["edss_at", "relapse_windows"]
+__all__ = ["edss_at", "event_windows", "nearest_at", "relapse_windows"]
 
 type IntArray = NDArray[np.int64]
 
@@ -51,20 +51,52 @@ def edss_at(cohort: Cohort, at: Sequence[float] = (-1, 0, 1, 2), tolerance: floa
     >>> edss_at(read_cohort(visits), at=(0, 1))["edss"].tolist()
     [2.0, 2.5]
     """
+    return nearest_at(cohort, cohort.visits, "edss", at, tolerance)
+
+
+def nearest_at(
+    cohort: Cohort, table: pd.DataFrame, column: str, at: Sequence[float], tolerance: float
+) -> pd.DataFrame:
+    """Find each patient's value of a column at time points, as `edss_at` does of EDSS.
+
+    Parameters
+    ----------
+    cohort
+        The patients.
+    table
+        One row an observation: `patient`, `day`, and the column.
+    column
+        What to take; rows in which it is missing are passed over.
+    at, tolerance
+        As in `edss_at`.
+
+    Returns
+    -------
+    As of `edss_at`, with the values under the column's name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from trajectories.reading import read_cohort
+    >>> cohort = read_cohort(pd.DataFrame({"patient": "a", "day": [0, 365], "edss": [2.0, 2.5]}))
+    >>> walks = pd.DataFrame({"patient": "a", "day": [-3, 360], "t25fw": [5.1, 6.4]})
+    >>> nearest_at(cohort, walks, "t25fw", at=(0, 1), tolerance=0.25)["t25fw"].tolist()
+    [5.1, 6.4]
+    """
     points = _time_points(at)
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise ValueError(f"tolerance must be a positive number of years, not {tolerance}.")
-    visits = cohort.visits[["patient", "day", "edss"]].dropna(subset="edss")
-    day = visits["day"].to_numpy()
+    rows = table[["patient", "day", column]].dropna(subset=column)
+    day = rows["day"].to_numpy()
     point = _nearest_point(day, points)
     distance = np.abs(day - points[point])
     near = (point >= 0) & (distance <= math.floor(tolerance * DAYS_PER_YEAR))
     best = (
-        visits.assign(_point=point, _distance=distance)[near]
+        rows.assign(_point=point, _distance=distance)[near]
         .sort_values(["_distance", "day"], kind="stable")
         .drop_duplicates(["patient", "_point"])
     )
-    return _one_row_each(cohort, at, best)
+    return _one_row_each(cohort, at, best)[["patient", "at", "day", column]]
 
 
 def _time_points(at: Sequence[float]) -> IntArray:
@@ -102,7 +134,7 @@ def _one_row_each(cohort: Cohort, at: Sequence[float], best: pd.DataFrame) -> pd
     )
     found = grid.merge(best, on=["patient", "_point"], how="left")
     found["day"] = found["day"].astype("Int64")
-    return found[["patient", "at", "day", "edss"]]
+    return found
 
 
 def relapse_windows(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2)) -> pd.DataFrame:
@@ -145,6 +177,33 @@ def relapse_windows(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2
             "This cohort has no relapse table, so relapses cannot be counted: give `relapses=` to "
             "read_cohort (an empty table if relapses were recorded and nobody had one)."
         )
+    return event_windows(cohort, cohort.relapses_table, edges).rename(columns={"events": "relapses"})
+
+
+def event_windows(cohort: Cohort, events: pd.DataFrame, edges: Sequence[float | None]) -> pd.DataFrame:
+    """Count each patient's events and observed time in consecutive windows, as `relapse_windows` does relapses.
+
+    Parameters
+    ----------
+    cohort
+        The patients and their follow-up.
+    events
+        One row an event: `patient`, `day`.
+    edges
+        As in `relapse_windows`.
+
+    Returns
+    -------
+    As of `relapse_windows`, with the counts in `events`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from trajectories.reading import read_cohort
+    >>> cohort = read_cohort(pd.DataFrame({"patient": "a", "day": [0, 500], "edss": [2.0, 2.5]}))
+    >>> event_windows(cohort, pd.DataFrame({"patient": "a", "day": [10, 400]}), (0, 1, 2))["events"].tolist()
+    [1, 1]
+    """
     starts, ends, years = _window_days(edges)
     patients = cohort.patients
     first = patients["followup_start_day"].to_numpy()[:, None]
@@ -161,7 +220,7 @@ def relapse_windows(cohort: Cohort, edges: Sequence[float | None] = (-1, 0, 1, 2
             "window": pd.Categorical(np.tile(labels, n), categories=labels, ordered=True),
             "start": np.tile([a for a, _ in years], n),
             "end": np.tile([b for _, b in years], n),
-            "relapses": _relapses_in(cohort.relapses_table, patients, starts, ends).ravel(),
+            "events": _events_in(events, patients, starts, ends).ravel(),
             "exposure": observed.ravel() / DAYS_PER_YEAR,
             "complete": complete.ravel(),
         }
@@ -184,11 +243,9 @@ def _window_days(edges: Sequence[float | None]) -> tuple[IntArray, IntArray, lis
     return days[: len(ends)], ends, list(zip(finite[: len(ends)], uppers, strict=True))
 
 
-def _relapses_in(
-    relapses: pd.DataFrame, patients: pd.DataFrame, starts: IntArray, ends: IntArray
-) -> IntArray:
-    row = pd.Index(patients["patient"]).get_indexer(pd.Index(relapses["patient"]))
-    day = relapses["day"].to_numpy()
+def _events_in(events: pd.DataFrame, patients: pd.DataFrame, starts: IntArray, ends: IntArray) -> IntArray:
+    row = pd.Index(patients["patient"]).get_indexer(pd.Index(events["patient"]))
+    day = events["day"].to_numpy()
     watched = (day >= patients["followup_start_day"].to_numpy()[row]) & (
         day <= patients["followup_end_day"].to_numpy()[row]
     )
