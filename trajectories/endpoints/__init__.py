@@ -1,0 +1,1 @@
+"""Rule-based endpoints: what is counted before anything is modelled."""
