@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectories import edss
 from trajectories.caveats import converged, warning_lines
-from trajectories.estimands.over_time import BASELINE, change
+from trajectories.estimands.over_time import BASELINE, change, change_definition, from_observed_baseline
 from trajectories.estimands.population import (
     Fitted,
     arms_of,
@@ -197,7 +197,8 @@ def stabilisation(
     """Estimate how probable it is that disability stabilised, against a margin that you state.
 
     In the group: draws of Δ_a(t), and Pr(|Δ| < m), Pr(Δ < m), Pr(Δ < 0). In patients: for u ~ N(0, Σ) and covariates of the target,
-    P(worse), P(stable), P(improved) by a rule, once for E[EDSS | u] at both times and once for what two visits would show.
+    P(worse), P(stable), P(improved) by a rule, once for E[EDSS | u] at both times and once for what two visits would show; with
+    `edss_baseline` in the formula and since = 0 both are judged against the observed baseline EDSS of the target's patients.
     A p-value above 0.05 is no such statement, and Pr(|Δ| < m) depends on m: `curve` shows how. E[EDSS | u] needs a patient effect of
     time, `(1 + years | patient)`: with `(1 | patient)` alone it changes alike in everybody of an arm, and the result says so.
 
@@ -249,27 +250,24 @@ def stabilisation(
     cells = np.stack(
         [_chances(fit, model, parameters, arm, (since, at), rule, target, seed) for arm in arms], axis=1
     )
+    start = "the observed baseline EDSS" if from_observed_baseline(fit.design, since) else f"{since:g}"
     coords = {"arm": arms, "basis": list(BASES), "outcome": list(OUTCOMES)}
     patients = Estimate(
         name="patients worse, stable, improved",
         draws=labelled_draws(cells, parameters, coords),
         unit="probability",
         definition=(
-            f"Probability that a new patient like {whom(fit.design, target)} is worse, stable or improved from {since:g} to {at:g} years by "
+            f"Probability that a new patient like {whom(fit.design, target)} is worse, stable or improved from {start} to {at:g} years by "
             f"rule {rule.name}, judged by the patient's expected change and by two visits."
         ),
         source=fit.description,
-        caveats=(
-            *fit.caveats,
-            *_extrapolated(fit.design, since),
-            *_without_slope(fit.design, target, (since, at)),
-        ),
+        caveats=(*group.caveats, *_without_slope(fit.design, target, (since, at))),
     )
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
         name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
         higher_is_worse=True,
-        definition=group.definition.replace("at the time", f"at {at:g} years", 1),
+        definition=change_definition(fit.design, f"{at:g} years", since, target),
     )  # fmt: skip
     return Stabilisation(
         change=whole,
@@ -282,18 +280,10 @@ def stabilisation(
     )
 
 
-def _extrapolated(design: Design, since: float) -> tuple[str, ...]:
-    """Say so if patients are judged against a time at which the model has no outcome."""
-    if BASELINE not in design.formula.columns or since > 0:
-        return ()
-    return (
-        f"with {BASELINE} in the formula no visit at or before 0 is an outcome, so what patients are judged against at {since:g} years, "
-        "expected EDSS and a visit, is extrapolated back: give since= the time of the first visit after 0",
-    )
-
-
 def _without_slope(design: Design, target: str, times: tuple[float, float]) -> tuple[str, ...]:
-    """Say so if the patient effects move both times alike."""
+    """Say so if the patient effects move both times alike, which makes the expected change the same for everybody."""
+    if from_observed_baseline(design, times[0]):
+        return ()
     rows = target_rows(design, target)
     first, second = (design.at(hypothetical(design, rows, design.arms[0], t)).Z for t in times)
     return (NO_PATIENT_SLOPE,) if np.array_equal(first, second) else ()
@@ -313,6 +303,7 @@ def _chances(
     rows = target_rows(fit.design, target)
     standard, shared, people = _new_patients(len(fit.design.effects), len(rows), seed)
     chosen = rows.iloc[people].reset_index(drop=True)
+    observed = chosen[BASELINE].to_numpy() if from_observed_baseline(fit.design, times[0]) else None
     first, second = (fit.design.at(hypothetical(fit.design, chosen, arm, t)) for t in times)
     covariance = flat(parameters["patient_covariance"])
     size = len(covariance)
@@ -321,10 +312,21 @@ def _chances(
         part = slice(start, start + _CHUNK)
         subset = _samples(parameters, part)
         effects = np.einsum("sij,pj->spi", _root(covariance[part]), standard)
-        visits = model.levels_at_two_visits(subset, (first, second), effects, shared, times[1] - times[0])
-        expected = [model.conditional_edss(subset, m, effects) for m in (first, second)]
+        if observed is None:
+            visits = model.levels_at_two_visits(subset, (first, second), effects, shared, times[1] - times[0])
+            expected = [model.conditional_edss(subset, m, effects) for m in (first, second)]
+        else:
+            after = model.conditional_edss(subset, second, effects)
+            visits = _certain(observed, len(after)), model.conditional_levels(subset, second, effects)
+            expected = [np.broadcast_to(observed, after.shape), after]
         result[part] = _judged(visits, expected, rule)
     return result
+
+
+def _certain(values: Floats, samples: int) -> Floats:
+    """Level probabilities of observed EDSS values: samples × values × 20."""
+    levels = np.eye(len(edss.LEVELS))[edss.code(values)]
+    return np.broadcast_to(levels, (samples, *levels.shape))
 
 
 def _judged(visits: tuple[Floats, Floats], expected: list[Floats], rule: edss.ChangeRule) -> Floats:

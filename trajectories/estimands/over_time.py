@@ -199,24 +199,39 @@ def change(
     0.5
     """
     times = check_times(at)
-    if since == 0 and BASELINE in fit.design.formula.columns:
+    if from_observed_baseline(fit.design, since):
         levels = expected_edss(fit, times, target=target, seed=seed).draws
-        before: float | xr.DataArray = float(target_rows(fit.design, target)[BASELINE].mean())
-        start = f"the observed baseline EDSS, {before:.2f} on average,"
+        before: float | xr.DataArray = _mean_baseline(fit.design, target)
     else:
         levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed).draws
         before = levels.sel(years=float(since), drop=True)
-        start = f"at {since:g} years,"
     return Estimate(
         name="change in EDSS",
         draws=levels.sel(years=times) - before,
         unit="EDSS points",
-        definition=f"Mean EDSS at the time minus {start} of new patients like {whom(fit.design, target)}; positive is worse.",
+        definition=change_definition(fit.design, "the time", since, target),
         source=fit.description,
         caveats=(*fit.caveats, *_baseline_caveats(fit.design, since)),
         null=0.0,
         higher_is_worse=True,
     )
+
+
+def change_definition(design: Design, at: str, since: float, target: str) -> str:
+    """Say which change in mean EDSS is meant."""
+    start = f"at {since:g} years"
+    if from_observed_baseline(design, since):
+        start = f"the observed baseline EDSS, {_mean_baseline(design, target):.2f} on average"
+    return f"Mean EDSS at {at} minus {start}, of new patients like {whom(design, target)}; positive is worse."
+
+
+def _mean_baseline(design: Design, target: str) -> float:
+    return float(target_rows(design, target)[BASELINE].mean())
+
+
+def from_observed_baseline(design: Design, since: float) -> bool:
+    """Whether a change since a time is from the observed baseline: the model conditions on it, and has no outcome before it."""
+    return since == 0 and BASELINE in design.formula.columns
 
 
 def _baseline_caveats(design: Design, since: float) -> tuple[str, ...]:
