@@ -78,7 +78,7 @@ class TestColumns:
     def test_a_map_from_an_unknown_standard_name(self, key):
         said = message(visits_of(), columns={key: "edss"})
         assert said.startswith(f"columns: '{key}' is not a standard name")
-        assert "What to do: use one of age, arm, birth, date, day, edss, followup_end" in said
+        assert "What to do: use one of age, arm, birth, date, day, drug, edss, followup_end" in said
 
     def test_a_map_from_a_misspelt_name_has_a_suggestion(self):
         assert "'edsss' is not a standard name; the nearest is 'edss'." in message(

@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from trajectories.tables import STANDARD_COLUMNS, CohortError, Table, nearest, raise_problems, schema_problems
+from trajectories.reading.schemas import schema_problems
+from trajectories.tables import STANDARD_COLUMNS, CohortError, Table, nearest, raise_problems
 
 TABLE = Table(
     name="visits",

@@ -187,19 +187,21 @@ class Cohort:
         """Count the rows and patients of the tables that not every cohort has."""
         lines = []
         if (courses := self.treatments_table) is not None:
-            drugs = _plural(courses["drug"].nunique(), "drug")
-            lines.append(f"  Treatments: {_count(courses, 'course')} of {drugs}{_in_patients(courses)}")
+            of_drugs = f" of {_plural(courses['drug'].nunique(), 'drug')}"
+            lines.append(f"  Treatments: {_count(courses, 'course')}{of_drugs}{_in_patients(courses)}")
         if (scans := self.mri_table) is not None:
-            read = [
-                f"{column} in {scans[column].notna().sum():,}"
-                for column in ("gd_count", "gd_volume", "new_t2")
-                if column in scans
-            ]
+            values = [column for column in ("gd_count", "gd_volume", "new_t2") if column in scans]
+            read = [f"{column} in {scans[column].notna().sum():,}" for column in values]
             lines.append("; ".join([f"  MRI: {_count(scans, 'scan')}{_in_patients(scans)}", *read]))
         if (events := self.adverse_events_table) is not None:
-            serious = f", {events['serious'].sum():,} serious" if "serious" in events else ""
+            serious = f"; serious: {events['serious'].sum():,}" if "serious" in events else ""
             lines.append(f"  Adverse events: {_count(events, 'event')}{_in_patients(events)}{serious}")
-        return lines
+        tables = (self.treatments_table, self.mri_table, self.adverse_events_table)
+        sizes = [len(table) for table in tables if table is not None]
+        return [
+            line if size else line.partition(":")[0] + ": none"
+            for line, size in zip(lines, sizes, strict=True)
+        ]
 
     def _remarks(self) -> list[str]:
         warning = ["  These patients are simulated: nobody was treated."] if self.simulated else []

@@ -1,4 +1,4 @@
-"""Tables as they came in, the schemas they must fit, and errors that name the rows and the remedy."""
+"""Tables as they came in, the names of their columns, and errors that name the rows and the remedy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trajectories.edss import is_level
-
-__all__ = ["STANDARD_COLUMNS", "CohortError", "Table", "nearest", "raise_problems", "schema_problems"]
+__all__ = ["STANDARD_COLUMNS", "CohortError", "Table", "nearest", "raise_problems"]
 
 STANDARD_COLUMNS: dict[str, tuple[str, ...]] = {
     "visits": ("patient", "edss", "date", "day", "years", "scheduled", "rater", "mode"),
     "relapses": ("patient", "date", "day", "years"),
     "patients": ("patient", "arm", "start", "followup_start", "followup_end", "birth", "age"),
+    "treatments": ("patient", "drug", "start", "stop"),
+    "mri": ("patient", "gd_count", "gd_volume", "new_t2", "date", "day", "years"),
+    "adverse_events": ("patient", "term", "serious", "date", "day", "years"),
 }
 """The names that mean something to the package, by table; every other column is kept as it is."""
 
@@ -47,7 +48,7 @@ class Table:
     Parameters
     ----------
     name
-        `visits`, `relapses` or `patients`.
+        `visits`, `relapses`, `patients`, `treatments`, `mri` or `adverse_events`.
     source
         Where it came from, and how its rows are called, for messages.
     row_word
@@ -141,106 +142,3 @@ def nearest(name: str, existing: Sequence[str]) -> str | None:
     within = [other for other in folded if name.casefold() in other]
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6) or within
     return folded[close[0]] if close else None
-
-
-_RULES: dict[tuple[str, str], tuple[str, str]] = {
-    ("patient", "not_nullable"): (
-        "row{s} {has} no patient.",
-        "fill in the identifier, or remove the row{s}. (NA, nan and None count as missing; a patient whose "
-        "identifier is one of these words needs another.)",
-    ),
-    ("patient", "field_uniqueness"): (
-        "row{s} {is} for a patient who is already in the table.",
-        "keep one row a patient; what changes over time belongs to visits.",
-    ),
-    ("arm", "not_nullable"): (
-        "patient{s} {has} no arm.",
-        "fill in the arm, or leave the patient{s} out. (NA and None count as missing; call an arm without "
-        "treatment 'untreated'.)",
-    ),
-    ("edss", "on the scale"): (
-        "value{s} {is} not on the EDSS scale.",
-        "EDSS is 0, 1.0, 1.5, … 10.0 (there is no 0.5), written with a decimal point: correct the value{s}, "
-        "or leave {it} empty if missing.",
-    ),
-    ("age", "possible"): (
-        "value{s} {is} no age in years.",
-        "give the age at the index date in years, from 0 to 120, or leave {it} empty.",
-    ),
-    ("scheduled", "yes or no"): (
-        "value{s} {is} neither true nor false.",
-        "write true or false (or 1 or 0, yes or no) for every visit, or leave the column out.",
-    ),
-    ("time", "not_nullable"): (
-        "row{s} {has} no time.",
-        "fill in the time, or remove the row{s}: without it the row has no place on the time axis.",
-    ),
-}
-
-
-def schema_problems(table: Table, parsed: pd.DataFrame, time: str | None = None) -> list[str]:
-    """Check the parsed columns of a table against its schema.
-
-    Parameters
-    ----------
-    table
-        The table as it came, for row names and the values to show.
-    parsed
-        The columns that could be parsed, under their standard names, and `time`.
-    time
-        Name of the column that `time` was parsed from.
-
-    Returns
-    -------
-    One message for each rule that is broken.
-    """
-    from pandera.errors import SchemaErrors
-
-    try:
-        _schema(table.name).validate(parsed, lazy=True)
-    except SchemaErrors as failed:
-        cases = failed.failure_cases
-    else:
-        return []
-    problems = []
-    for (column, check), rows in cases.groupby(["column", "check"], sort=False):
-        what, remedy = _RULES[column, check]
-        name = (time or "time") if column == "time" else column
-        bad = np.zeros(len(parsed), dtype=bool)
-        bad[rows["index"].to_numpy(dtype=np.int64)] = True
-        values = None if check == "not_nullable" else table.frame[name]
-        problems.append(table.problem(name, what, remedy, bad, values))
-    return problems
-
-
-def _schema(name: str) -> Any:
-    import pandera.pandas as pa
-
-    patient = pa.Column(nullable=False)
-    time = pa.Column(nullable=False, required=False)
-    if name == "relapses":
-        return pa.DataFrameSchema({"patient": patient, "time": time})
-    if name == "patients":
-        return pa.DataFrameSchema(
-            {
-                "patient": pa.Column(nullable=False, unique=True, report_duplicates="exclude_first"),
-                "arm": pa.Column(nullable=False, required=False),
-                "age": pa.Column(
-                    float, pa.Check.in_range(0, 120, error="possible"), nullable=True, required=False
-                ),
-            }
-        )
-    return pa.DataFrameSchema(
-        {
-            "patient": patient,
-            "time": time,
-            "edss": pa.Column(
-                float,
-                pa.Check(lambda edss: pd.Series(is_level(edss), index=edss.index), error="on the scale"),
-                nullable=True,
-            ),
-            "scheduled": pa.Column(
-                float, pa.Check.isin([0.0, 1.0], error="yes or no"), nullable=True, required=False
-            ),
-        }
-    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trajectories.cohort import DAYS_PER_YEAR
 from trajectories.reading.events import Events
 from trajectories.reading.timeline import Timeline
+from trajectories.reading.treatments import lay_out
 from trajectories.reading.values import Parsed
 from trajectories.tables import STANDARD_COLUMNS
 
@@ -30,7 +31,7 @@ class Derived:
 
     Parameters
     ----------
-    visits, relapses, patients
+    visits, relapses, patients, treatments, mri, adverse_events
         As in `Cohort`.
     visit_owner, relapse_owner
         Position of the patient of each row in patients.
@@ -44,6 +45,9 @@ class Derived:
     visit_owner: IntArray
     relapse_owner: IntArray
     merged: int
+    treatments: pd.DataFrame | None
+    mri: pd.DataFrame | None
+    adverse_events: pd.DataFrame | None
 
 
 def derive(patients: Parsed, timeline: Timeline, baseline_window: float) -> Derived:
@@ -65,6 +69,9 @@ def derive(patients: Parsed, timeline: Timeline, baseline_window: float) -> Deri
         visit_owner=visit_owner,
         relapse_owner=relapse_owner,
         merged=merged,
+        treatments=None if timeline.courses is None else lay_out(timeline.courses),
+        mri=None if timeline.mri is None else _ordered(timeline.mri)[0],
+        adverse_events=None if timeline.adverse_events is None else _ordered(timeline.adverse_events)[0],
     )
 
 

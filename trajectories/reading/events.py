@@ -1,8 +1,8 @@
-"""Visits and relapses on one time axis: whose they are, and how many days from the index date."""
+"""Visits and all other events on one time axis: whose they are, and how many days from the index date."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,14 @@ __all__ = ["LONGEST_YEARS", "Axis", "Events", "days_from", "place_events"]
 
 type FloatArray = NDArray[np.float64]
 type IntArray = NDArray[np.int64]
+
+_NOUNS = {
+    "visits": "visit",
+    "relapses": "relapse",
+    "treatments": "treatment",
+    "mri": "scan",
+    "adverse_events": "adverse event",
+}
 
 LONGEST_YEARS = 120
 """No event of a patient is further from the index date than this."""
@@ -36,17 +44,20 @@ class Axis:
         One sentence: what time 0 is.
     notes
         Decisions, one sentence each.
+    zero_from
+        The table that told time 0, "patients" or "treatments"; empty if none did.
     """
 
     time: str
     zero: Times
     index_date: str
     notes: list[str]
+    zero_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """Visits or relapses on the time axis, in the order of the file.
+    """Visits, relapses, scans, adverse events or starts of treatment on the time axis, in the order of the file.
 
     Parameters
     ----------
@@ -69,7 +80,7 @@ class Events:
     @property
     def noun(self) -> str:
         """What one row is."""
-        return self.parsed.table.name.removesuffix("s")
+        return _NOUNS[self.parsed.table.name]
 
     def problem(
         self, what: str, remedy: str, bad: NDArray[np.bool_], beside: Sequence[str] | None = None
@@ -85,13 +96,13 @@ class Events:
         return np.where(np.isfinite(first), first, np.nan), np.where(np.isfinite(last), last, np.nan)
 
 
-def place_events(tables: list[Parsed], patients: Parsed, time: str) -> tuple[list[Events], Axis]:
-    """Put the rows of visits and relapses on the time axis.
+def place_events(tables: Mapping[str, Parsed], patients: Parsed, time: str) -> tuple[dict[str, Events], Axis]:
+    """Put the rows of visits and of the other tables on the time axis; treatments by their start.
 
     Parameters
     ----------
     tables
-        Visits, and relapses if there are any.
+        Visits, and what else there is apart from patients.
     patients
         The patients they belong to.
     time
@@ -102,11 +113,11 @@ def place_events(tables: list[Parsed], patients: Parsed, time: str) -> tuple[lis
     CohortError
         If a row belongs to no patient, a patient has no time 0, or a time is absurd.
     """
-    owners = [_owners(table, patients) for table in tables]
-    raise_problems([p for table, owner in zip(tables, owners, strict=True) for p in _unknown(table, owner)])
+    owners = {name: _owners(table, patients) for name, table in tables.items()}
+    raise_problems([problem for name, table in tables.items() for problem in _unknown(table, owners[name])])
     axis = _axis(tables, owners, patients, time)
-    events = [_events(table, owner, axis) for table, owner in zip(tables, owners, strict=True)]
-    raise_problems([problem for event in events for problem in _implausible(event)])
+    events = {name: _events(table, owners[name], axis) for name, table in tables.items()}
+    raise_problems([problem for event in events.values() for problem in _implausible(event, axis)])
     return events, axis
 
 
@@ -127,32 +138,51 @@ def _unknown(events: Parsed, owner: IntArray) -> list[str]:
     return [events.table.problem("patient", what, remedy, bad, events.frame["patient"])]
 
 
-def _axis(tables: list[Parsed], owners: list[IntArray], patients: Parsed, time: str) -> Axis:
+def _axis(tables: Mapping[str, Parsed], owners: Mapping[str, IntArray], patients: Parsed, time: str) -> Axis:
     """Find each patient's time 0, in the unit of the file."""
     start = patients.times.get("start")
+    treatments = tables.get("treatments")
     notes: list[str] = []
     if start is not None and pd.isna(start).all():
         notes = ["The column 'start' of patients is empty and was not used."]
     elif start is not None:
-        _check_start(start, patients)
+        _check_start(start, patients, treatments is not None)
         sentence = "Time 0 is treatment start (column 'start' of patients)."
-        return Axis(time=time, zero=start, index_date=sentence, notes=notes)
+        return Axis(time=time, zero=start, index_date=sentence, notes=notes, zero_from="patients")
     n = len(patients.frame)
     if time != "date":
         sentence = f"Time 0 is the zero of '{time}': times were taken as counted from the index date already."
         return Axis(time=time, zero=np.zeros(n), index_date=sentence, notes=notes)
-    first = np.full(n, np.datetime64("NaT", "D"))
-    np.fmin.at(first, owners[0], tables[0].times["date"])
-    _check_first_visit(first, owners, patients)
+    zero = np.full(n, np.datetime64("NaT", "D"))
+    if treatments is not None and len(treatments.frame):
+        np.fmin.at(zero, owners["treatments"], treatments.times["start"])
+        _check_first_treatment(zero, patients)
+        sentence = "Time 0 is the start of each patient's first treatment (column 'start' of treatments)."
+        return Axis(time=time, zero=zero, index_date=sentence, notes=notes, zero_from="treatments")
+    np.fmin.at(zero, owners["visits"], tables["visits"].times["date"])
+    _check_first_visit(zero, list(owners.values()), patients)
     sentence = "Time 0 is each patient's first visit, as no treatment start was given."
-    return Axis(time=time, zero=first, index_date=sentence, notes=notes)
+    return Axis(time=time, zero=zero, index_date=sentence, notes=notes)
 
 
-def _check_start(start: Times, patients: Parsed) -> None:
+def _check_start(start: Times, patients: Parsed, treatments: bool) -> None:
     missing = pd.isna(start)
     if missing.any():
         what = "patient{s} {has} no start, though others have one."
         remedy = "fill in the start of treatment, or leave the patient{s} out of all tables."
+        if treatments:
+            remedy += " Without the column, time 0 is the first start in treatments."
+        raise_problems([patients.table.problem("start", what, remedy, missing)])
+
+
+def _check_first_treatment(zero: Times, patients: Parsed) -> None:
+    missing = pd.isna(zero)
+    if missing.any():
+        what = "patient{s} {has} no treatment, though others have one, so there is no time 0."
+        remedy = (
+            "give time 0 of every patient in the column 'start' of patients (for the untreated a date of your "
+            "choice, such as the first visit), or leave the patient{s} out of all tables."
+        )
         raise_problems([patients.table.problem("start", what, remedy, missing)])
 
 
@@ -183,17 +213,19 @@ def days_from(times: Times, zero: Times, time: str) -> FloatArray:
 
 def _events(parsed: Parsed, owner: IntArray, axis: Axis) -> Events:
     time, zero = axis.time, axis.zero[owner]
-    day = days_from(parsed.times[time], zero, time)
+    column = "start" if parsed.table.name == "treatments" else time
+    day = days_from(parsed.times[column], zero, time)
     if "day" in parsed.times and "years" in parsed.times:
         _check_both(parsed)
-    if "years" in parsed.times:
+    in_years = "years" if "years" in parsed.times else column
+    if in_years == "years" or time == "years":
         unit = 1.0 if time == "years" else DAYS_PER_YEAR
-        years = parsed.times["years"].astype(np.float64) - zero.astype(np.float64) / unit
+        years = parsed.times[in_years].astype(np.float64) - zero.astype(np.float64) / unit
     else:
         years = day / DAYS_PER_YEAR
     # 120 years is refused later on; until then an absurd time only has to fit into an integer.
     whole = np.clip(day, -1e15, 1e15).astype(np.int64)
-    return Events(parsed=parsed, owner=owner, day=whole, years=years, time=time)
+    return Events(parsed=parsed, owner=owner, day=whole, years=years, time=column)
 
 
 def _check_both(parsed: Parsed) -> None:
@@ -205,14 +237,14 @@ def _check_both(parsed: Parsed) -> None:
         raise_problems([parsed.table.problem("day", what, "keep one of the two columns.", bad)])
 
 
-def _implausible(events: Events) -> list[str]:
+def _implausible(events: Events, axis: Axis) -> list[str]:
     bad = np.abs(events.years) > LONGEST_YEARS
     if not bad.any():
         return []
     what = f"row{{s}} {{is}} more than {LONGEST_YEARS} years from the index date."
     remedy = (
-        "correct the date, or the start in patients; a column 'years' that counts days should be called "
-        "'day', and calendar years need a 'start' in patients."
+        f"correct the date, or the start in {axis.zero_from or 'patients'}; a column 'years' that counts days "
+        "should be called 'day', and calendar years need a 'start' in patients."
     )
     beside = [f"{y:.0f} years" if abs(y) < 1e6 else f"{y:g} years" for y in events.years]
     return [events.problem(what, remedy, bad, beside)]

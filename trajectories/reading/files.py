@@ -33,7 +33,7 @@ def load(name: str, source: str | os.PathLike[str] | pd.DataFrame) -> Table:
     Parameters
     ----------
     name
-        `visits`, `relapses` or `patients`; also the sheet to read if a workbook has several.
+        `visits`, `relapses`, `adverse_events`, …; also the sheet to read if a workbook has several.
     source
         A DataFrame, or the path of a CSV (comma-separated, UTF-8), Parquet or Excel (.xlsx) file.
 
@@ -135,7 +135,9 @@ def _read_excel(name: str, path: Path) -> Table:
     if not sheets:
         _fail(name, path, "is an empty workbook.", "export the table again, with a header row.")
     chosen = (
-        [title for title in sheets if title.strip().casefold() == name] if len(sheets) > 1 else list(sheets)
+        [title for title in sheets if title.strip().casefold().replace(" ", "_") == name]
+        if len(sheets) > 1
+        else list(sheets)
     )
     if len(chosen) != 1:
         _fail(

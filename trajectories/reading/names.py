@@ -7,15 +7,23 @@ from dataclasses import replace
 
 from trajectories.tables import STANDARD_COLUMNS, CohortError, Table, nearest, raise_problems
 
-__all__ = ["TIMES", "rename", "require", "time_column"]
+__all__ = ["MRI_VALUES", "TIMES", "rename", "require", "time_column"]
 
 TIMES = ("date", "day", "years")
 """The columns that can say when something happened; a table has one of them."""
 
+MRI_VALUES = ("gd_count", "gd_volume", "new_t2")
+"""What can be read from a scan; a table of scans has at least one of them."""
+
+_UNTIMED = ("patients", "treatments")
+_NEEDED = {
+    "visits": ("patient", "edss"),
+    "treatments": ("patient", "drug", "start"),
+    "adverse_events": ("patient", "term"),
+}
 _COMPUTED = {
-    "visits": (),
-    "relapses": (),
     "patients": ("followup_start_day", "followup_end_day", "edss_baseline", "relapses_year_before"),
+    "treatments": ("start_day", "stop_day", "start_years", "stop_years"),
 }
 
 
@@ -96,17 +104,19 @@ def require(tables: Mapping[str, Table]) -> None:
     """
     problems = []
     for table in tables.values():
-        needed = ("patient", "edss") if table.name == "visits" else ("patient",)
+        needed = _NEEDED.get(table.name, ("patient",))
         problems += [_missing(table, column) for column in needed if column not in table.frame]
-        for column in _COMPUTED[table.name]:
+        if table.name == "mri" and not any(column in table.frame for column in MRI_VALUES):
+            problems.append(_none_of(table, MRI_VALUES, "what was read from the scans"))
+        for column in _COMPUTED.get(table.name, ()):
             if column in table.frame:
                 remedy = "rename the column, or drop it."
                 problems.append(table.problem(column, "the package computes a column of this name.", remedy))
         if table.name != "patients" and "arm" in table.frame:
             what = "the arm belongs to a patient, not to a row of this table."
             remedy = (
-                "move it to patients (patients=visits[['patient', 'arm']].drop_duplicates()); if it changes "
-                "over time, call it something else."
+                f"move it to patients (patients={table.name}[['patient', 'arm']].drop_duplicates()); if it "
+                "changes over time, call it something else."
             )
             problems.append(table.problem("arm", what, remedy))
     raise_problems(problems)
@@ -122,6 +132,16 @@ def _missing(table: Table, column: str) -> str:
     return table.problem(column, what, remedy)
 
 
+def _none_of(table: Table, columns: tuple[str, ...], meaning: str) -> str:
+    existing = list(table.frame.columns)
+    ours, like = next(((c, n) for c in columns if (n := nearest(c, existing))), (columns[0], None))
+    hint = f"; the nearest is '{like}'" if like else ""
+    wanted = " or ".join([", ".join(f"'{c}'" for c in columns[:-1]), f"'{columns[-1]}'"])
+    what = f"there is no column {wanted}{hint}. The columns are {_listed(existing)}."
+    remedy = f"say which column holds {meaning}: columns={{'{ours}': '{like or 'the name in the file'}'}}."
+    return table.problem(None, what, remedy)
+
+
 def _listed(names: list[str]) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:20])
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
@@ -129,14 +149,14 @@ def _listed(names: list[str]) -> str:
 
 
 def time_column(tables: Mapping[str, Table]) -> str:
-    """Find the column that counts time in visits and relapses: `date`, `day` or `years`.
+    """Find the column that counts time in visits and all other events: `date`, `day` or `years`.
 
     Raises
     ------
     CohortError
         If a table has none, has dates beside counted times, or the tables differ.
     """
-    timed = [table for table in tables.values() if table.name != "patients"]
+    timed = [table for table in tables.values() if table.name not in _UNTIMED]
     found = {table.name: [time for time in TIMES if time in table.frame] for table in timed}
     problems = []
     for table in timed:
@@ -152,10 +172,10 @@ def time_column(tables: Mapping[str, Table]) -> str:
     raise_problems(problems)
     common = [time for time in TIMES if all(time in times for times in found.values())]
     if not common:
+        each = [f"{name} has '{times[0]}'" for name, times in found.items()]
         raise CohortError(
-            f"visits has '{found['visits'][0]}' and relapses has '{found['relapses'][0]}': two kinds of "
-            "time.\n  What to do: give dates in both tables (with `start` in patients), or `day` in both, or "
-            "`years` in both, counted from the index date."
+            f"{', '.join(each[:-1])} and {each[-1]}: two kinds of time.\n  What to do: give dates in every table "
+            "(with `start` in patients), or `day` in every table, or `years`, counted from the index date."
         )
     return common[0]
 

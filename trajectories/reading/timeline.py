@@ -1,7 +1,8 @@
-"""Follow-up of each patient, and the contradictions between it, the visits, the relapses and birth."""
+"""Follow-up of each patient, and the contradictions between it, the visits, the other events and birth."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from trajectories.cohort import DAYS_PER_YEAR
 from trajectories.reading.columns import to_numbers
 from trajectories.reading.events import LONGEST_YEARS, Axis, Events, days_from, place_events
+from trajectories.reading.treatments import Courses, course_problems, place_courses
 from trajectories.reading.values import Parsed
 from trajectories.tables import raise_problems
 
@@ -27,8 +29,10 @@ class Timeline:
 
     Parameters
     ----------
-    visits, relapses
-        The events; relapses None without a relapse table.
+    visits, relapses, mri, adverse_events
+        The events; None without a table.
+    courses
+        The courses of drugs; None without a table of treatments.
     followup_start, followup_end
         First and last day observed, one a patient; the end is the day before the start for a patient who was
         never observed.
@@ -36,27 +40,35 @@ class Timeline:
         Which of them were taken from the first and last visit.
     index_date
         One sentence: what time 0 is.
+    zero_from
+        The table that told time 0, "patients" or "treatments"; empty if none did.
     notes
         Decisions, with counts.
     """
 
     visits: Events
     relapses: Events | None
+    mri: Events | None
+    adverse_events: Events | None
+    courses: Courses | None
     followup_start: IntArray
     followup_end: IntArray
     start_derived: NDArray[np.bool_]
     end_derived: NDArray[np.bool_]
     index_date: str
+    zero_from: str
     notes: list[str]
 
 
-def place(visits: Parsed, relapses: Parsed | None, patients: Parsed, time: str) -> Timeline:
-    """Put visits, relapses and follow-up on the time axis, and check that they fit together.
+def place(tables: Mapping[str, Parsed], patients: Parsed, time: str) -> Timeline:
+    """Put all events and follow-up on the time axis, and check that they fit together.
 
     Parameters
     ----------
-    visits, relapses, patients
-        The parsed tables without problems of their own.
+    tables
+        The parsed tables without problems of their own, patients not among them.
+    patients
+        The patients.
     time
         How time is counted: "date", "day" or "years".
 
@@ -65,31 +77,38 @@ def place(visits: Parsed, relapses: Parsed | None, patients: Parsed, time: str) 
     CohortError
         If a row belongs to no patient, a patient has no time 0, or times contradict each other.
     """
-    tables = [visits] if relapses is None else [visits, relapses]
     events, axis = place_events(tables, patients, time)
+    courses = place_courses(events["treatments"], axis) if "treatments" in events else None
     given = [_given(patients, column, axis) for column in ("followup_start", "followup_end")]
     birth = _birth_day(patients, axis)
-    first, last = events[0].first_and_last(len(birth))
+    first, last = events["visits"].first_and_last(len(birth))
     start, end = _follow(given, first, last)
     # A first visit after the end is a visit too many, and nobody's follow-up can end that never began.
     own_start = ~np.isnan(given[0]) & ~(np.isnan(first) & np.isnan(given[1]))
     problems = [
-        *_repeated_visits(events[0]),
+        *(problem for name in ("visits", "mri") if name in events for problem in _repeated(events[name])),
+        *([] if courses is None else course_problems(courses)),
         *_absurd(patients, given),
         *_ends_too_early(patients, start, end, own_start),
         *_treated_before_birth(patients, birth),
     ]
-    for event in events:
-        problems += _after_followup(event, given[1]) + _before_birth(event, birth)
+    for name, event in events.items():
+        # Treatment goes on after the last day observed, and is no outcome that was observed too late.
+        problems += [] if name == "treatments" else _after_followup(event, given[1])
+        problems += _before_birth(event, birth)
     raise_problems(problems)
     return Timeline(
-        visits=events[0],
-        relapses=None if relapses is None else events[1],
+        visits=events["visits"],
+        relapses=events.get("relapses"),
+        mri=events.get("mri"),
+        adverse_events=events.get("adverse_events"),
+        courses=courses,
         followup_start=start.astype(np.int64),
         followup_end=end.astype(np.int64),
         start_derived=np.isnan(given[0]),
         end_derived=np.isnan(given[1]),
         index_date=axis.index_date,
+        zero_from=axis.zero_from,
         notes=axis.notes,
     )
 
@@ -108,17 +127,17 @@ def _follow(given: list[FloatArray], first: FloatArray, last: FloatArray) -> tup
     return start, np.where(np.isnan(end), start - 1, end)
 
 
-def _repeated_visits(visits: Events) -> list[str]:
-    keys = pd.DataFrame({"owner": visits.owner, "day": visits.day})
+def _repeated(events: Events) -> list[str]:
+    keys = pd.DataFrame({"owner": events.owner, "day": events.day})
     bad = keys.duplicated().to_numpy()
     if not bad.any():
         return []
     first = (
         keys.groupby(["owner", "day"], sort=False)["day"].transform(lambda group: group.index[0]).to_numpy()
     )
-    beside = [f"same patient and day as {visits.parsed.table.row(int(i))}" for i in first]
-    remedy = "keep one visit a day for each patient; nothing was averaged or chosen for you."
-    return [visits.problem("visit{s} {is} there twice.", remedy, bad, beside)]
+    beside = [f"same patient and day as {events.parsed.table.row(int(i))}" for i in first]
+    remedy = f"keep one {events.noun} a day for each patient; nothing was averaged or chosen for you."
+    return [events.problem(events.noun + "{s} {is} there twice.", remedy, bad, beside)]
 
 
 def _birth_day(patients: Parsed, axis: Axis) -> FloatArray:

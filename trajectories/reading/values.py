@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.reading.columns import infer, to_dates, to_numbers, to_text, to_truth
-from trajectories.tables import STANDARD_COLUMNS, Table, schema_problems
+from trajectories.reading.schemas import schema_problems
+from trajectories.tables import STANDARD_COLUMNS, Table
 
 __all__ = ["Parsed", "Times", "parse"]
 
@@ -43,7 +45,7 @@ class Parsed:
 
 
 def parse(table: Table, time: str) -> Parsed:
-    """Parse a table: identifiers, arms, EDSS, truth values, times, and types of the other columns.
+    """Parse a table: identifiers, names, scores, truth values, times, and types of the other columns.
 
     Parameters
     ----------
@@ -61,14 +63,15 @@ def parse(table: Table, time: str) -> Parsed:
     if table.cells:
         for column in _other_columns(table):
             frame[column] = infer(frame[column])
-    checked = {"patient": to_text(frame["patient"])}
-    for column, read in {"arm": to_text, "scheduled": _truth, "edss": _numbers, "age": _numbers}.items():
+    checked = {}
+    for column, read in _READERS.items():
         if column in STANDARD_COLUMNS[table.name] and column in frame:
             checked[column] = read(frame[column])
     for column in _time_columns(table, time):
         _read_times(parsed, column, time)
-    if table.name != "patients" and time in parsed.times:
-        checked["time"] = pd.Series(parsed.times[time])
+    placed = {"patients": "", "treatments": "start"}.get(table.name, time)  # what every row must have
+    if placed in parsed.times:
+        checked["start" if placed == "start" else "time"] = pd.Series(parsed.times[placed])
     parsed.problems.extend(schema_problems(table, pd.DataFrame(checked), time))
     parsed.problems.extend(_infinite(table, frame))
     _set_types(frame, checked)
@@ -85,17 +88,33 @@ def _truth(column: pd.Series) -> pd.Series:
     return pd.Series(np.nan_to_num(to_truth(column), nan=-1.0))
 
 
+_READERS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "patient": to_text,
+    "arm": to_text,
+    "drug": to_text,
+    "term": to_text,
+    "scheduled": _truth,
+    "serious": _truth,
+    "edss": _numbers,
+    "age": _numbers,
+    "gd_count": _numbers,
+    "gd_volume": _numbers,
+    "new_t2": _numbers,
+}
+"""How the standard columns are read, apart from times."""
+
+
 def _set_types(frame: pd.DataFrame, checked: dict[str, pd.Series]) -> None:
     for column, values in checked.items():
-        if column == "time":
+        if column in ("time", "start"):
             continue
         if column == "arm":
             frame["arm"] = _arms(frame["arm"], values)
-        elif column == "scheduled":
-            frame["scheduled"] = values == 1
-        elif column == "patient":
-            frame["patient"] = values.astype("str")
-        elif column == "edss" or not pd.api.types.is_numeric_dtype(frame[column].dtype):
+        elif column in ("scheduled", "serious"):
+            frame[column] = values == 1
+        elif column in ("patient", "drug", "term"):
+            frame[column] = values.astype("str")
+        elif column != "age" or not pd.api.types.is_numeric_dtype(frame[column].dtype):
             frame[column] = values
 
 
@@ -110,10 +129,12 @@ def _arms(column: pd.Series, names: pd.Series) -> pd.Categorical:
 
 
 def _time_columns(table: Table, time: str) -> list[str]:
-    if table.name == "patients":
-        wanted: tuple[str, ...] = ("start", "followup_start", "followup_end", "birth")
-    else:
-        wanted = ("date",) if time == "date" else ("day", "years")
+    events = ("date",) if time == "date" else ("day", "years")
+    own = {
+        "patients": ("start", "followup_start", "followup_end", "birth"),
+        "treatments": ("start", "stop"),
+    }
+    wanted: tuple[str, ...] = own.get(table.name, events)
     return [column for column in wanted if column in table.frame]
 
 
@@ -133,8 +154,8 @@ def _read_dates(parsed: Parsed, column: str) -> None:
             numbers,
             "value{s} {is} written as a number, not as a date.",
             "write dates as YYYY-MM-DD. In Excel, format the cells as dates; if the numbers count days or "
-            "years from treatment start, do so in every table, and call the column of visits and relapses "
-            "'day' or 'years'.",
+            "years from treatment start, do so in every table, and call the column of visits and the other "
+            "events 'day' or 'years'.",
         ),
         (
             dates.unreadable & ~numbers,
