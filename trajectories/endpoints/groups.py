@@ -41,7 +41,7 @@ class PatientGroups:
 
     def members(self, group: int) -> NDArray[np.bool_]:
         """Which patients are in a group."""
-        return self.code == group
+        return np.asarray(self.code == group)
 
     def reference(self, name: str | None) -> int:
         """Return the position of the reference group: the first if no name is given."""
