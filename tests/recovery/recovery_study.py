@@ -49,6 +49,8 @@ class Scenario:
         Draws (chain × draw) of the quantities by name, from a fit.
     nulls
         Quantities with a true effect, and the value that stands for none.
+    seeds_from
+        Replication r uses seed `seeds_from` + r.
     skewed
         Quantities whose posterior is skewed, so that its mean is too high on average even without a prior; their logarithms are among
         the quantities too. No unbiasedness is asked of them.
@@ -60,6 +62,7 @@ class Scenario:
     simulate: Callable[[int], Simulated]
     estimate: Callable[[Fit], Mapping[str, xr.DataArray]]
     nulls: Mapping[str, float]
+    seeds_from: int = 0
     skewed: tuple[str, ...] = ()
 
 
@@ -72,21 +75,21 @@ def run(scenario: Scenario, replications: int, folder: Path) -> pd.DataFrame:
     """Run the replications that the folder does not have yet, and return the rows of all of them."""
     path = folder / f"{scenario.name}.csv"
     done = set(pd.read_csv(path)["replication"]) if path.exists() else set()
-    left = [seed for seed in range(1, replications + 1) if seed not in done]
+    left = [number for number in range(1, replications + 1) if number not in done]
     if left:
-        compiled = compile_once(scenario.model, scenario.simulate(left[0]).design)
-        for seed in left:
-            rows = replicate(scenario, compiled, seed)
+        compiled = compile_once(scenario.model, scenario.simulate(scenario.seeds_from + left[0]).design)
+        for number in left:
+            rows = replicate(scenario, compiled, number)
             rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
     rows = pd.read_csv(path)
     return rows[rows["replication"] <= replications]
 
 
-def replicate(scenario: Scenario, compiled: Compiled, seed: int) -> pd.DataFrame:
+def replicate(scenario: Scenario, compiled: Compiled, number: int) -> pd.DataFrame:
     """Simulate and fit once: one row a quantity."""
     import arviz as az
 
-    begin = time.perf_counter()
+    begin, seed = time.perf_counter(), scenario.seeds_from + number
     simulated = scenario.simulate(seed)
     fit = refit(compiled, simulated.design, seed=seed, **draw_settings)
     draws = scenario.estimate(fit)
@@ -97,7 +100,7 @@ def replicate(scenario: Scenario, compiled: Compiled, seed: int) -> pd.DataFrame
     for name, values in draws.items():
         lower, upper = np.quantile(values, [0.025, 0.975])
         row = {
-            "replication": seed,
+            "replication": number,
             "quantity": name,
             "truth": simulated.truth[name],
             "mean": float(values.mean()),
@@ -114,8 +117,11 @@ def summarise(rows: pd.DataFrame, nulls: Mapping[str, float]) -> pd.DataFrame:
     Returns
     -------
     A frame with columns `n`, `truth`, `bias`, `mcse` (SD of the estimates / √n), `z` = bias / mcse, `sd` (of the estimates), `mean sd`
-    (of the posteriors), `covered`, `excluded` (share of intervals without the null; missing where there is no effect), `worst R-hat`.
+    (of the posteriors), `covered`, `excluded` (share of intervals without the null; missing where there is no effect), `power` (the share
+    to be expected of estimates with this SD, Φ(|truth − null| / sd − 1.96)), `worst R-hat`.
     """
+    from scipy.special import ndtr
+
     tables = {}
     for name, part in rows.groupby("quantity", sort=False):
         error = part["mean"] - part["truth"]
@@ -134,6 +140,7 @@ def summarise(rows: pd.DataFrame, nulls: Mapping[str, float]) -> pd.DataFrame:
             "excluded": float(((part["lower"] > null) | (part["upper"] < null)).mean())
             if name in nulls
             else np.nan,
+            "power": float(ndtr(abs(part["truth"].mean() - null) / error.std(ddof=1) - 1.96)),
             "worst R-hat": part["r_hat"].max(),
         }
     return pd.DataFrame.from_dict(tables, orient="index")
