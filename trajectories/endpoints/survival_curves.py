@@ -1,0 +1,368 @@
+"""Kaplan-Meier curves by arm, their medians and restricted means, and the log-rank test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from trajectories.endpoints.survival_setting import Setting, count_text
+from trajectories.endpoints.survival_steps import (
+    Steps,
+    area_under,
+    count_steps,
+    greenwood,
+    log_log_interval,
+    log_rank_sums,
+    quantile,
+    survival_of,
+)
+from trajectories.printing import aligned, interval, number, p_value
+
+__all__ = ["KaplanMeier", "LogRank", "arms_of", "check_times", "kaplan_meier", "log_rank", "printed_times"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class KaplanMeier:
+    """The share of patients without the event over time, by arm; print it to read it.
+
+    Parameters
+    ----------
+    curves
+        One row an arm and distinct time (years), from 0: `arm`, `time`, `at_risk` (just before the time), `events`, `censored`,
+        `survival`, `std_error` (Greenwood), `lower`, `upper` (missing where survival is 1 or 0).
+    medians
+        One row an arm: `arm`, `patients`, `events`, `median` (years; missing if not reached), `lower`, `upper`.
+    ci
+        Probability of the intervals.
+    setting, notes
+        The patients behind it; how it was computed.
+    """
+
+    curves: pd.DataFrame = field(repr=False)
+    medians: pd.DataFrame = field(repr=False)
+    ci: float
+    setting: Setting
+    notes: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the curves, one row an arm and time; a copy."""
+        return self.curves.copy()
+
+    def at(self, times: Sequence[float]) -> pd.DataFrame:
+        """Read the curves at times.
+
+        Parameters
+        ----------
+        times
+            Years from the baseline visit.
+
+        Returns
+        -------
+        One row an arm and time: `arm`, `time`, `at_risk` (at that time or later), `events` (up to it), `survival`, `std_error`, `lower`,
+        `upper`; missing after the last time of the arm unless the curve is 0 by then.
+
+        Raises
+        ------
+        ValueError
+            If a time is negative or missing.
+        """
+        check_times(times)
+        return pd.concat([_read(arm, curve, times) for arm, curve in arms_of(self.curves)], ignore_index=True)
+
+    def restricted_mean(self, until: float) -> pd.DataFrame:
+        """Mean time without the event up to a time, ∫₀^τ S(t) dt, by arm.
+
+        Parameters
+        ----------
+        until
+            The time τ, in years; no later than the last time of every arm.
+
+        Returns
+        -------
+        One row an arm: `arm`, `until`, `restricted_mean` (years), `std_error`, `lower`, `upper` (Wald), and from the second arm on the
+        difference from the first with its interval: `difference`, `difference_lower`, `difference_upper`, `p_value`.
+
+        Raises
+        ------
+        ValueError
+            If an arm was not followed up that long, or the time is not positive.
+        """
+        from scipy.special import ndtr, ndtri
+
+        ends = {arm: float(curve["time"].max()) for arm, curve in arms_of(self.curves)}
+        if not 0 < until <= min(ends.values()):
+            raise ValueError(
+                f"until must be above 0 and at most {min(ends.values()):.3f} years, the last time of the arm "
+                f"with the shortest follow-up, not {until!r}."
+            )
+        pieces = np.array([_area(curve, until) for _, curve in arms_of(self.curves)])
+        mean, error = pieces.T
+        z = float(ndtri((1 + self.ci) / 2))
+        apart = np.where(np.arange(len(mean)) > 0, mean - mean[0], np.nan)
+        apart_error = np.hypot(error, error[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = 2 * ndtr(-np.abs(apart / apart_error))
+        return pd.DataFrame(
+            {
+                "arm": list(ends),
+                "until": float(until),
+                "restricted_mean": mean,
+                "std_error": error,
+                "lower": mean - z * error,
+                "upper": mean + z * error,
+                "difference": apart,
+                "difference_lower": apart - z * apart_error,
+                "difference_upper": apart + z * apart_error,
+                "p_value": p,
+            }
+        )
+
+    def __str__(self) -> str:
+        below = self.setting.suppress_below
+        lines = self.setting.head("Kaplan-Meier estimate of the time to")
+        head = ["", "n", "events", "median, years", f"{self.ci:.0%} interval"]
+        rows = [
+            [
+                str(row["arm"]),
+                count_text(row["patients"], below),
+                count_text(row["events"], below),
+                number(row["median"]) if row["median"] == row["median"] else "not reached",
+                _range(row["lower"], row["upper"]),
+            ]
+            for _, row in self.medians.iterrows()
+        ]
+        lines += ["", *aligned([head, *rows])]
+        times = printed_times(float(self.curves["time"].max()))
+        lines += ["", "share without it (numbers at risk)", *_shares(self.at(times), times, below)]
+        return "\n".join(lines + self.setting.foot(self.notes))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LogRank:
+    """Test whether the arms have the same hazard; print it to read it.
+
+    Parameters
+    ----------
+    arms
+        One row an arm: `arm`, `patients`, `events` (observed), `expected` (were the hazards equal).
+    chi2, df, p_value
+        The test; missing if there is one arm, or no event.
+    strata
+        Column within whose groups the arms were compared, or None.
+    setting, notes
+        The patients behind it; how it was computed.
+    """
+
+    arms: pd.DataFrame = field(repr=False)
+    chi2: float
+    df: int
+    p_value: float
+    strata: str | None
+    setting: Setting
+    notes: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return observed and expected events, one row an arm; a copy."""
+        return self.arms.copy()
+
+    def __str__(self) -> str:
+        below = self.setting.suppress_below
+        lines = self.setting.head("Log-rank test of the time to")
+        rows = [
+            [
+                str(row["arm"]),
+                count_text(row["patients"], below),
+                count_text(row["events"], below),
+                number(row["expected"], 1),
+            ]
+            for _, row in self.arms.iterrows()
+        ]
+        lines += ["", *aligned([["", "n", "events", "expected"], *rows])]
+        lines.append(f"chi-square {number(self.chi2)}, df {self.df}, p {p_value(self.p_value)}")
+        return "\n".join(lines + self.setting.foot(self.notes))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanMeier:
+    """Estimate a curve for each arm; `TimeTo.kaplan_meier` says how."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + ci) / 2))
+    curves, medians = [], []
+    for arm, rows in arms_of(table):
+        steps = count_steps(rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64))
+        survival = survival_of(steps)
+        with np.errstate(invalid="ignore"):
+            error = np.where(survival > 0, survival * greenwood(steps), np.nan)
+        lower, upper = log_log_interval(survival, error, z)
+        curve = pd.DataFrame(
+            {
+                "time": steps.time,
+                "at_risk": steps.at_risk,
+                "events": steps.any_event,
+                "censored": steps.censored,
+                "survival": survival,
+                "std_error": error,
+                "lower": lower,
+                "upper": upper,
+            }
+        )
+        start = {
+            "time": 0.0,
+            "at_risk": len(rows),
+            "events": 0,
+            "censored": 0,
+            "survival": 1.0,
+            "std_error": 0.0,
+        }
+        curve = pd.concat([pd.DataFrame([start]), curve], ignore_index=True)
+        curve.insert(0, "arm", arm)
+        curves.append(curve)
+        medians.append(
+            {
+                "arm": arm,
+                "patients": len(rows),
+                "events": int(steps.any_event.sum()),
+                "median": quantile(steps.time, survival, 0.5),
+                "lower": quantile(steps.time, lower, 0.5),
+                "upper": quantile(steps.time, upper, 0.5),
+            }
+        )
+    return KaplanMeier(
+        curves=pd.concat(curves, ignore_index=True),
+        medians=pd.DataFrame(medians),
+        ci=ci,
+        setting=setting,
+        notes=(
+            f"{ci:.0%} log-log intervals (on the scale log(−log S), from Greenwood's standard error; none before "
+            "the first event). Interval of the median: where the limits of the curve reach a half "
+            "(Brookmeyer and Crowley 1982).",
+        ),
+    )
+
+
+def log_rank(table: pd.DataFrame, setting: Setting, *, strata: str | None) -> LogRank:
+    """Compare the arms; `TimeTo.log_rank` says how."""
+    from scipy.special import chdtrc
+
+    from trajectories.endpoints.survival_design import column_of
+
+    arms = [arm for arm, _ in arms_of(table)]
+    group = table["arm"].astype(str).map({arm: k for k, arm in enumerate(arms)}).to_numpy(dtype=np.int64)
+    blocks = np.zeros(len(table), dtype=np.int64)
+    if strata is not None:
+        column = column_of(table, strata, "strata")
+        if column.isna().any():
+            raise ValueError(f"strata {strata!r} is missing in {int(column.isna().sum())} patients.")
+        blocks = pd.factorize(column)[0]
+    time, event = table["time"].to_numpy(dtype=np.float64), table["event"].to_numpy(dtype=np.int64)
+    surplus, covariance = np.zeros(len(arms)), np.zeros((len(arms), len(arms)))
+    for block in np.unique(blocks):
+        mine = blocks == block
+        more, spread = log_rank_sums(time[mine], event[mine], group[mine], len(arms))
+        surplus, covariance = surplus + more, covariance + spread
+    known = np.diag(covariance) > 1e-12  # an arm that was never at risk at an event says nothing
+    df = max(int(known.sum()) - 1, 0)
+    chi2 = p = float("nan")
+    if df:
+        part = np.flatnonzero(known)[1:]
+        chi2 = float(surplus[part] @ np.linalg.solve(covariance[np.ix_(part, part)], surplus[part]))
+        p = float(chdtrc(df, chi2))
+    observed = np.bincount(group, weights=event, minlength=len(arms))
+    frame = pd.DataFrame(
+        {
+            "arm": arms,
+            "patients": np.bincount(group, minlength=len(arms)),
+            "events": observed.astype(np.int64),
+            "expected": observed - surplus,
+        }
+    )
+    within = f", within the groups of {strata}" if strata else ""
+    notes = [f"Log-rank test of equal hazards{within}, hypergeometric variance, no continuity correction."]
+    if not df:
+        notes.insert(
+            0, "Not tested: there is one arm only, or no event while patients of several were at risk."
+        )
+    return LogRank(
+        arms=frame, chi2=chi2, df=df, p_value=p, strata=strata, setting=setting, notes=tuple(notes)
+    )
+
+
+def arms_of(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Split a frame by arm, in the order of the cohort; arms without a row are left out.
+
+    >>> [arm for arm, _ in arms_of(pd.DataFrame({"arm": ["b", "a", "b"]}))]
+    ['b', 'a']
+    """
+    arm = frame["arm"]
+    names = arm.cat.categories if isinstance(arm.dtype, pd.CategoricalDtype) else pd.unique(arm)
+    split = [(str(name), frame[(arm == name).to_numpy()]) for name in names]
+    return [(name, rows) for name, rows in split if len(rows)]
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Raise a ValueError unless all times are numbers from 0 up."""
+    if not len(times) or not np.all(np.asarray(times, dtype=np.float64) >= 0):
+        raise ValueError(f"times must be numbers of years from 0 up, not {times!r}.")
+
+
+def printed_times(last: float) -> list[float]:
+    """Choose up to seven round times to print.
+
+    >>> printed_times(2.3)
+    [0.0, 0.5, 1.0, 1.5, 2.0]
+    """
+    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0) if last / s < 7), 10.0)
+    return [float(k * step) for k in range(int(last / step + 1e-9) + 1)]
+
+
+def _read(arm: str, curve: pd.DataFrame, times: Sequence[float]) -> pd.DataFrame:
+    asked = np.asarray(times, dtype=np.float64)
+    known = curve["time"].to_numpy()
+    place = np.searchsorted(known, asked + 1e-9, side="right") - 1
+    values = curve.iloc[place][["survival", "std_error", "lower", "upper"]].reset_index(drop=True)
+    beyond = (asked > known[-1] + 1e-9) & (values["survival"].to_numpy() > 0)
+    values[beyond] = np.nan
+    first = np.searchsorted(known[1:], asked - 1e-9, side="left")
+    at_risk = np.append(curve["at_risk"].to_numpy()[1:], 0)[first]
+    values.insert(0, "arm", arm)
+    values.insert(1, "time", asked)
+    values.insert(2, "at_risk", at_risk)
+    values.insert(3, "events", curve["events"].cumsum().to_numpy()[place])
+    return values
+
+
+def _area(curve: pd.DataFrame, until: float) -> tuple[float, float]:
+    rows = curve.iloc[1:]
+    steps = Steps(
+        time=rows["time"].to_numpy(dtype=np.float64),
+        at_risk=rows["at_risk"].to_numpy(dtype=np.int64),
+        events=rows[["events"]].to_numpy(dtype=np.int64),
+        censored=rows["censored"].to_numpy(dtype=np.int64),
+    )
+    return area_under(steps, until)
+
+
+def _range(lower: float, upper: float) -> str:
+    if np.isnan(lower):
+        return "-"
+    return f"{number(lower)} upwards" if np.isnan(upper) else interval(lower, upper)
+
+
+def _shares(read: pd.DataFrame, times: Sequence[float], below: int | None) -> list[str]:
+    rows = [["years", *(f"{time:g}" for time in times)]]
+    for arm, block in arms_of(read):
+        cells = [
+            f"{number(share)} ({count_text(n, below)})"
+            for share, n in zip(block["survival"], block["at_risk"], strict=True)
+        ]
+        rows.append([arm, *cells])
+    return aligned(rows)
