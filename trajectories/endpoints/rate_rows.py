@@ -90,21 +90,25 @@ def ratio_rows(
     return rows
 
 
-def interval_notes(asked: str, ci: float, *, what: str, where: list[str]) -> tuple[str, ...]:
+def interval_notes(
+    asked: str, ci: float, *, what: str, where: list[str], ratios: bool = False
+) -> tuple[str, ...]:
     """Say how rates and intervals were made; `where` names the tables in which Poisson's had to be used."""
     level = f"{100 * ci:g} %"
     if asked == "exact Poisson":
+        ratio = "; ratio: exact, from the binomial distribution of one group's events given the sum of both"
         return (
-            f"Rate: all {what} over all person-years, with Garwood's exact Poisson interval ({level}); ratio: exact, "
-            "from the binomial distribution of one group's events given the sum of both.",
+            f"Rate: all {what} over all person-years, with Garwood's exact Poisson interval ({level})"
+            f"{ratio if ratios else ''}.",
             "Exact Poisson intervals take every patient to have the same rate. Where rates vary between patients, as "
-            "they do, they are too narrow (95 % intervals covered 81 to 91 % in simulations): interval='negative binomial' allows for it.",
+            "they do, they are too narrow (95 % intervals covered 81 to 91 % in simulations): "
+            "interval='negative binomial' allows for it.",
         )
     said = (
         f"Rate: of a negative binomial model with one rate a group and one dispersion α, Var = μ + αμ², maximum "
-        f"likelihood, patients' {what} with log person-years as offset; Wald interval ({level}) of the log rate and of "
-        "the log rate ratio, as R's glm.nb. Pooled: all events over all person-years. The two rates differ when "
-        "patients with many events were followed for longer or shorter than others.",
+        f"likelihood, patients' {what} with log person-years as offset; Wald interval ({level}) of the log rate"
+        f"{' and of the log rate ratio' if ratios else ''}, as R's glm.nb. Pooled: all {what} over all person-years. The "
+        "two rates differ when patients with many events were followed for longer or shorter than others.",
         "A group without events has no log rate: its upper limit is the rate at which no event at all would have "
         f"probability {(1 - ci) / 2:.3g}.",
     )

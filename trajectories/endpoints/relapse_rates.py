@@ -186,7 +186,7 @@ def annualised_relapse_rate(
         index_date=cohort.index_date,
         simulated=cohort.simulated,
         notes=(
-            *interval_notes(interval, ci, what="relapses", where=poisson),
+            *interval_notes(interval, ci, what="relapses", where=poisson, ratios=len(groups.names) > 1),
             *_change_notes(changes, ci),
             *_group_notes(groups),
             *_left_out(cohort, groups, counted, suppress_below),
