@@ -8,6 +8,7 @@ import pytest
 
 from trajectories.cohort import Cohort
 from trajectories.reading import read_cohort
+from trajectories.simulate import simulate_cohort
 
 
 @pytest.fixture
@@ -24,14 +25,30 @@ def cohort():
     return read_cohort(visits, relapses=relapses, patients=patients, name="clinic")
 
 
-@pytest.mark.parametrize("table", ["visits", "relapses", "patients"])
-def test_changing_a_table_does_not_change_the_cohort(cohort, table):
-    before = getattr(cohort, table)
-    changed = getattr(cohort, table)
+@pytest.fixture
+def full_cohort(cohort):
+    one = ["secret-1"]
+    return read_cohort(
+        cohort.visits,
+        relapses=cohort.relapses,
+        patients=cohort.patients[["patient", "arm"]],
+        treatments=pd.DataFrame({"patient": one, "drug": "x", "start": 0, "stop": 5}),
+        mri=pd.DataFrame({"patient": one, "day": 1, "gd_count": 0}),
+        adverse_events=pd.DataFrame({"patient": one, "day": 2, "term": "rash", "serious": True}),
+    )
+
+
+TABLES = ("visits", "relapses", "patients", "treatments", "mri", "adverse_events")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_changing_a_table_does_not_change_the_cohort(full_cohort, table):
+    before = getattr(full_cohort, table)
+    changed = getattr(full_cohort, table)
     changed.loc[0, "patient"] = "other"
     changed["new"] = 1
     changed.index = changed.index + 5
-    pd.testing.assert_frame_equal(getattr(cohort, table), before)
+    pd.testing.assert_frame_equal(getattr(full_cohort, table), before)
 
 
 def test_changing_the_input_does_not_change_the_cohort():
@@ -85,16 +102,49 @@ def test_no_relapse_table_is_said(cohort):
     assert "no relapse table" in str(without)
 
 
-def test_it_can_be_copied_and_pickled(cohort):
-    for twin in (copy.deepcopy(cohort), pickle.loads(pickle.dumps(cohort))):
-        pd.testing.assert_frame_equal(twin.visits, cohort.visits)
-        assert str(twin) == str(cohort)
+def test_it_can_be_copied_and_pickled(full_cohort):
+    for twin in (copy.deepcopy(full_cohort), pickle.loads(pickle.dumps(full_cohort))):
+        for table in TABLES:
+            pd.testing.assert_frame_equal(getattr(twin, table), getattr(full_cohort, table))
+        assert str(twin) == str(full_cohort)
+
+
+def test_tables_that_were_not_given_are_none_and_not_printed(cohort, full_cohort):
+    for table in ("treatments", "mri", "adverse_events"):
+        assert getattr(cohort, table) is None
+        without = dataclasses.replace(full_cohort, **{f"{table}_table": None})
+        assert getattr(without, table) is None
+    lines = str(full_cohort).splitlines()
+    assert lines[5:8] == [
+        "  Treatments: 1 course of 1 drug in 1 patient",
+        "  MRI: 1 scan in 1 patient; gd_count in 1",
+        "  Adverse events: 1 event in 1 patient; serious: 1",
+    ]
+    assert not any(word in str(cohort) for word in ("Treatments", "MRI", "Adverse"))
+
+
+def test_a_simulated_cohort_has_none_of_the_further_tables():
+    cohort = simulate_cohort(patients=3, seed=1)
+    assert (cohort.treatments, cohort.mri, cohort.adverse_events) == (None, None, None)
 
 
 def test_tables_that_were_not_read_are_refused():
     bare = pd.DataFrame({"patient": ["a"], "edss": [2.0]})
     with pytest.raises(ValueError, match="visits_table lacks day, years: make cohorts by read_cohort"):
         Cohort(visits_table=bare, relapses_table=None, patients_table=bare, name="x", index_date="")
+
+
+@pytest.mark.parametrize(
+    ("table", "lacking"),
+    [
+        ("treatments", "drug, start_day, stop_day, start_years, stop_years"),
+        ("mri", "day, years"),
+        ("adverse_events", "day, years, term"),
+    ],
+)
+def test_further_tables_that_were_not_read_are_refused(cohort, table, lacking):
+    with pytest.raises(ValueError, match=f"{table}_table lacks {lacking}: make cohorts by read_cohort"):
+        dataclasses.replace(cohort, **{f"{table}_table": pd.DataFrame({"patient": ["secret-1"]})})
 
 
 def test_a_cohort_without_any_edss_can_be_printed():
