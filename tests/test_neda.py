@@ -475,6 +475,7 @@ def test_the_print_names_each_number_and_hides_small_counts_on_request(mixed: tu
     assert shown.loc[shown["suppressed"], ["proportion", "km", "lowest", "highest"]].isna().all().all()
     assert shown[["neda"]].isna().sum().item() >= 1
     assert "*" in str(hidden)
+    assert "nan" not in str(hidden)
 
 
 def test_results_are_copies_and_groups_can_be_anything() -> None:

@@ -94,8 +94,8 @@ def neda_notes(
         "Among evaluable: too low if patients are not evaluable, even if those are like the others, since activity is "
         "enough to be evaluable but NEDA needs everything looked at to the end.",
         "Bounds: all not evaluable patients active, or all with NEDA. What these patients had lies in between for certain.",
-        "Kaplan-Meier: patients are censored when they were last looked at for everything, and activity seen after that "
-        "does not count here, or only those with activity would stay. Right if those who are lost are like those who "
+        "Kaplan-Meier: patients are censored when they were last looked at for everything (or at worsening "
+        "that nobody could confirm), and activity seen after that does not count here, or only those with activity would stay. Right if those who are lost are like those who "
         "stay; too high if patients are lost because they are about to do worse, too low if because they do well.",
         f"Follow-up might end, and the last visit and scan be, up to {years(tolerance)} from the time asked for.",
     ]
@@ -141,8 +141,8 @@ def _percent(share: float) -> str:
     return number(100 * share, 0)
 
 
-def _count(value: int | NAType) -> str:
-    return HIDDEN if value is pd.NA else str(value)
+def _count(value: float | NAType) -> str:
+    return HIDDEN if pd.isna(value) else f"{value:.0f}"
 
 
 def _activity_cell(row: pd.Series) -> str:
