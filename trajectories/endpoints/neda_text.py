@@ -94,9 +94,10 @@ def neda_notes(
         "Among evaluable: too low if patients are not evaluable, even if those are like the others, since activity is "
         "enough to be evaluable but NEDA needs everything looked at to the end.",
         "Bounds: all not evaluable patients active, or all with NEDA. What these patients had lies in between for certain.",
-        "Kaplan-Meier: patients are censored when they were last looked at for everything (or at worsening "
-        "that nobody could confirm), and activity seen after that does not count here, or only those with activity would stay. Right if those who are lost are like those who "
-        "stay; too high if patients are lost because they are about to do worse, too low if because they do well.",
+        "Kaplan-Meier: patients are censored when they were last looked at for everything (or at worsening that nobody "
+        "could confirm), and activity seen after that does not count here, or only those with activity would stay. "
+        "Right if those who are lost are like those who stay; too high if patients are lost because they are about to "
+        "do worse, too low if because they do well.",
         f"Follow-up might end, and the last visit and scan be, up to {years(tolerance)} from the time asked for.",
     ]
     if rule_name:
