@@ -31,6 +31,8 @@ type Interval = Literal["negative binomial", "exact Poisson"]
 INTERVALS: tuple[Interval, ...] = ("negative binomial", "exact Poisson")
 # A dispersion below this is 0: the likelihood is then highest at the Poisson model, or as good as.
 _AT_ZERO = 1e-6
+# An upper limit above an event a day says nothing: it comes from a few patients beside a large dispersion.
+_MOST = 365.25
 _GRID = np.geomspace(1e-4, 1e4, 81)
 
 
@@ -85,8 +87,8 @@ def group_rates(
     "negative binomial": maximum likelihood of yᵢ ~ NB2(μᵢ, α), log μᵢ = log tᵢ + log λ_group, Var = μ + αμ², one α
     for all groups; the interval is λ·exp(± z·SE), SE² = 1 / Σ μᵢ/(1 + αμᵢ) (expected information, as R's
     `glm.nb(y ~ 0 + group + offset(log(t)))`). A group without events has rate 0 and the upper limit at which the
-    chance of that, Π (1 + αλtᵢ)^(−1/α), is (1 − ci)/2. If the likelihood is highest at α = 0 the interval is the
-    exact Poisson one, and `interval` of the result says so.
+    chance of that, Π (1 + αλtᵢ)^(−1/α), is (1 − ci)/2; infinite if that is more than an event a day. If the likelihood
+    is highest at α = 0 the interval is the exact Poisson one, and `interval` of the result says so.
 
     "exact Poisson": events over person-years with Garwood's limits, the χ² quantiles
     [χ²(2y; (1 − ci)/2)/2, χ²(2y + 2; (1 + ci)/2)/2] / T. With rates that vary between patients it is too narrow.
@@ -385,11 +387,10 @@ def _highest_without_events(years: FloatArray, alpha: float, ci: float) -> float
     def surplus(log_rate: float) -> float:
         return float(np.sum(np.log1p(alpha * years * np.exp(log_rate)))) / alpha - wanted
 
+    if surplus(log(_MOST)) < 0:
+        return inf
     start = log(wanted / years.sum())  # what Poisson counts would need; dispersed ones need more
-    end = start + 1.0
-    while surplus(end) < 0:
-        end += 2.0
-    return float(np.exp(brentq(surplus, start, end, xtol=1e-13)))
+    return float(np.exp(brentq(surplus, start, log(_MOST), xtol=1e-13)))
 
 
 def _exact_ratio(rates: GroupRates, group: int, reference: int) -> tuple[float, float, float]:

@@ -33,17 +33,26 @@ RATE_TYPES = {
 }
 
 
-def few_events(rates: GroupRates, below: int | None) -> NDArray[np.bool_]:
+type Marks = NDArray[np.bool_]
+
+
+def few_events(rates: GroupRates, below: int | None) -> Marks:
     """Mark the groups of which too few patients were seen, or had too few events, to be shown."""
     return np.asarray(hidden_cells([rates.patients], below)[0] | hidden_cells([rates.events], below)[0])
 
 
-def rate_rows(rates: GroupRates, groups: PatientGroups, below: int | None) -> list[dict[str, object]]:
-    """Make one row a group: patients seen and not seen, person-years, events, pooled rate, rate with its interval."""
+def rate_rows(
+    rates: GroupRates, groups: PatientGroups, below: int | None, also_hidden: Marks | None = None
+) -> list[dict[str, object]]:
+    """Make one row a group: patients seen and not seen, person-years, events, pooled rate, rate with its interval.
+
+    `also_hidden` marks further groups whose events must not be shown, as they would follow from other tables.
+    """
     sizes = groups.sizes
     states = np.array([rates.patients, sizes - rates.patients])
     hidden_size, hidden_state = hidden_cells([sizes], below)[0], hidden_cells(states, below)
     few_patients, few = hidden_cells([rates.patients], below)[0], few_events(rates, below)
+    few = few if also_hidden is None else few | also_hidden
     rows: list[dict[str, object]] = []
     for k, name in enumerate(groups.names):
         row: dict[str, object] = {
