@@ -11,7 +11,7 @@ from trajectories.cohort import Cohort
 from trajectories.endpoints.survival_curves import KaplanMeier, LogRank, arms_of, kaplan_meier, log_rank
 from trajectories.endpoints.survival_hazards import Cox, cox
 from trajectories.endpoints.survival_incidence import CumulativeIncidence, cumulative_incidence
-from trajectories.endpoints.survival_input import Events, times_to
+from trajectories.endpoints.survival_input import LABELS, Events, times_to
 from trajectories.endpoints.survival_partial import Ties
 from trajectories.endpoints.survival_setting import Setting, few_events
 from trajectories.endpoints.survival_weibull import Weibull, weibull
@@ -252,8 +252,8 @@ def time_to(
     cohort
         Its patients table gives covariates, strata and clusters.
     suppress_below
-        Hide counts from 1 to this number − 1 in prints, and others from which they could be had. Steps of curves show events all the
-        same; frames hide nothing.
+        Hide counts from 1 to this number − 1 in prints, and others from which they could be had; None: as in `events`. Steps of curves
+        show events all the same; frames hide nothing.
 
     Returns
     -------
@@ -265,15 +265,17 @@ def time_to(
         If a name is not known, nobody is at risk, or the frames contradict each other.
     """
     check_limit(suppress_below)
+    hidden = getattr(events, "suppress_below", None) if suppress_below is None else suppress_below
     times = times_to(events, kind, label, competing)
     if times.table.empty:
         raise ValueError("nobody is at risk: no patient is eligible and has a visit that could be confirmed.")
     table = times.table if cohort is None else _with_covariates(times.table, cohort)
     notes = [*times.notes]
     if label is not None:
+        others = [name for name in LABELS if name not in times.causes]
         notes.append(
-            f"Only worsening labelled {label} counts. Worsening with another label does not end the time at risk "
-            "unless it is named as competing."
+            f"Only worsening labelled {label} counts."
+            + (f" Worsening labelled {' or '.join(others)} does not end the time at risk." if others else "")
         )
     notes += [_PIRA] if label == "PIRA" else []
     notes += [_BESIDE] if kind == "worsening" else []
@@ -283,11 +285,20 @@ def time_to(
         cohort_name=events.cohort_name,
         simulated=events.simulated,
         counts=times.counts,
-        warnings=tuple(few_events(times.table.groupby("arm", observed=False)["event"].sum())),
+        competing=times.causes[1:],
+        warnings=(*_moved(events), *few_events(times.table.groupby("arm", observed=False)["event"].sum())),
         notes=tuple(notes),
-        suppress_below=suppress_below,
+        suppress_below=hidden,
     )
     return TimeTo(table=table, causes=times.causes, setting=setting)
+
+
+def _moved(events: Events) -> list[str]:
+    if getattr(events, "randomised", None) and getattr(events.rule, "moves", False):
+        return [
+            "the reference moves after events, so that arms which were randomised are no longer compared as such."
+        ]
+    return []
 
 
 def _with_covariates(table: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:

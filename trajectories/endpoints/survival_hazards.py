@@ -25,6 +25,7 @@ from trajectories.printing import aligned, interval, number, p_value, sentence
 __all__ = ["Cox", "cox"]
 
 _FEW_CLUSTERS = 20
+_CAUSE_SPECIFIC = "Competing events end the time at risk: the ratios are of cause-specific hazards."
 _FAR = (
     8.0  # a coefficient this many standard deviations of its covariate from 0 may be on its way to infinity
 )
@@ -155,7 +156,11 @@ def cox(
         ties=ties,
         ci=ci,
         setting=setting,
-        notes=(*_notes(ties, cluster, clusters, strata, ci, bool(design.empty)), *design.notes),
+        notes=(
+            *_notes(ties, cluster, clusters, strata, ci, bool(design.empty)),
+            *design.notes,
+            *([_CAUSE_SPECIFIC] if setting.competing else []),
+        ),
     )
 
 
@@ -205,16 +210,18 @@ def _check_rank(X: Floats, terms: list[str]) -> None:
 
 def _endless(X: Floats, data: _Data, fit: PartialFit, design: Design) -> dict[str, str]:
     """Say which terms the likelihood drives to infinity, as where a covariate separates those with events from all others."""
+    if not data.event.any():
+        return dict.fromkeys(design.terms, "there is no event: nothing to estimate a ratio from")
     far = X.shape[1] > 0 and np.any(np.abs(fit.coefficients) * X.std(axis=0) > _FAR)
     if not far and fit.converged:
         return {}
-    if not monotone(X, data.time, data.event, data.strata, fit.step):
+    if not monotone(X, data.time, data.event, data.strata, fit.drift):
         if not fit.converged:
             raise ValueError(
                 "the partial likelihood did not reach its maximum: are covariates nearly collinear?"
             )
         return {}
-    drift = np.abs(fit.step) * X.std(axis=0)
+    drift = np.abs(fit.drift) * X.std(axis=0)
     guilty = [design.terms[design.entering[k]] for k in np.flatnonzero(drift > 0.05 * drift.max())]
     why = (
         f"no finite estimate: the likelihood rises without end in {', '.join(guilty)}, because at each event "
@@ -311,7 +318,6 @@ def _notes(
     notes = [
         f"Ties by {names[ties]}; {ci:.0%} Wald intervals of the log hazard ratio. {errors}"
         + (f" Baseline hazards apart in each {strata}." if strata else ""),
-        "A competing event, if there is one, ends the time at risk: the ratios are of cause-specific hazards.",
         "Proportional hazards: score test of a change of each log ratio with 1 − Kaplan-Meier (Grambsch and "
         "Therneau 1994), as cox.zph in R.",
     ]

@@ -11,11 +11,12 @@ import pandas as pd
 
 from trajectories.endpoints.survival_steps import Floats
 
-__all__ = ["CENSORED", "Events", "Times", "times_to"]
+__all__ = ["CENSORED", "LABELS", "Events", "Times", "times_to"]
 
 DAYS_A_YEAR = 365.25
 CENSORED = "censored"
-_LABELS = ("RAW", "PIRA", "undefined")
+LABELS = ("RAW", "PIRA", "undefined")
+_KINDS = ("worsening", "improvement")
 _EVENT_COLUMNS = ("patient", "kind", "day", "onset_after", "onset_by", "label")
 _PATIENT_COLUMNS = ("patient", "arm", "baseline_day", "last_day", "last_confirmable_day")
 
@@ -51,21 +52,23 @@ def times_to(
     """Form the times: from the baseline visit to the first event or the last visit that could still have been confirmed."""
     found, patients = _checked(events)
     eligible = _eligible(patients, kind)
-    _check_label(kind, label)
-    first = _first(_chosen(found, kind, label), patients)
     others = _others(found, patients, kind, label, competing)
+    _check_kind(events.rule, (kind, *others))
+    _check_label(events.rule, found, kind, label, others)
+    first = _first(_chosen(found, kind, label), patients)
     start, last, end = (
         _days(patients, column) for column in ("baseline_day", "last_day", "last_confirmable_day")
     )
-    day = first["day"].to_numpy(dtype=np.float64)
-    _check_events(day, start, end, eligible)
+    ready = ~np.isnan(start) & (end > start)
+    at_risk = eligible & ready
+    day = np.where(at_risk, _column(first, "day"), np.nan)
+    _check_events(day, start, end)
 
     other_day, other = _earliest(others, len(patients))
     closing = (other_day > end) & (other_day >= last)  # nobody was seen again: it ends the follow-up itself
     counted = (other_day > start) & ((other_day <= end) | closing) & ~(day <= other_day)
     seen = ~np.isnan(day) & ~counted
     until = np.where(counted, other_day, np.where(seen, day, end))
-    at_risk = eligible & (end > start)
 
     causes = (label or kind, *others)
     cause = np.where(seen, 1, np.where(counted, other + 2, 0)).astype(np.int64)
@@ -81,12 +84,13 @@ def times_to(
         }
     )
     _check_onset(table[at_risk])
-    fate = np.where(~eligible, -1, np.where(~at_risk, -2, cause))
+    fate = np.where(np.isnan(start), -3, np.where(~ready, -2, np.where(~eligible, -1, cause)))
+    late = int((~eligible & ready & first["day"].notna().to_numpy()).sum())
     return Times(
         table=table[at_risk].reset_index(drop=True),
-        counts=_counts(fate, patients["arm"], causes),
+        counts=_counts(fate, patients["arm"], causes, kind),
         causes=causes,
-        notes=_notes(patients, start[at_risk], int((closing & counted & at_risk).sum()), others),
+        notes=_notes(start[at_risk], late, int((closing & counted & at_risk).sum()), others),
     )
 
 
@@ -116,13 +120,34 @@ def _eligible(patients: pd.DataFrame, kind: str) -> np.ndarray[tuple[int], np.dt
     return patients[column].fillna(False).to_numpy(dtype=np.bool_)
 
 
-def _check_label(kind: str, label: str | None) -> None:
+def _check_kind(rule: Any, wanted: Sequence[str]) -> None:
+    looked_for: tuple[str, ...] = getattr(rule, "kinds", _KINDS)
+    lacking = [name for name in wanted if name in _KINDS and name not in looked_for]
+    if lacking:
+        raise ValueError(
+            f"the rule '{rule.name}' does not look for {lacking[0]}: its kinds are {', '.join(looked_for)}."
+        )
+
+
+def _check_label(
+    rule: Any, found: pd.DataFrame, kind: str, label: str | None, others: Mapping[str, Floats]
+) -> None:
     if label is None:
         return
     if kind != "worsening":
         raise ValueError(f"label={label!r} is for worsening; {kind} has no label.")
-    if label not in _LABELS:
-        raise ValueError(f"label must be None or one of {', '.join(_LABELS)}, not {label!r}.")
+    if label not in LABELS:
+        raise ValueError(f"label must be None or one of {', '.join(LABELS)}, not {label!r}.")
+    worse = found[found["kind"].astype(str) == kind]
+    if len(worse) and worse["label"].isna().all():
+        raise ValueError(
+            f"label={label!r}: no worsening has a label, because the cohort has no relapse table."
+        )
+    if getattr(rule, "events", "all") == "first" and not set(LABELS) <= {label, *others}:
+        raise ValueError(
+            f"label={label!r}: the rule keeps only the first worsening, so what follows one with another label is "
+            f"not known. Use a rule with events='all', or competing={[x for x in LABELS if x != label]}."
+        )
 
 
 def _chosen(found: pd.DataFrame, kind: str, label: str | None) -> pd.DataFrame:
@@ -163,7 +188,7 @@ def _others(
     for name in names:
         if name == (label or kind):
             raise ValueError(f"{name!r} is the event itself and cannot compete with it.")
-        if name in _LABELS and label is not None:
+        if name in LABELS and label is not None:
             rows = _chosen(found, "worsening", name)
         elif f"eligible_{name}" in patients and name != kind:
             rows = _chosen(found, name, None)
@@ -172,7 +197,7 @@ def _others(
                 f"competing={name!r} is not known: name the other kind of event, with label= another label of "
                 "worsening, or give a table with the columns patient, day and event (death, switch, …)."
             )
-        days[name] = _first(rows, patients)["day"].to_numpy(dtype=np.float64)
+        days[name] = _column(_first(rows, patients), "day")
     return days
 
 
@@ -190,8 +215,7 @@ def _from_table(table: pd.DataFrame, patients: pd.DataFrame) -> dict[str, Floats
         )
     kinds = table["event"].astype(str)
     return {
-        str(name): _first(table[kinds == name], patients)["day"].to_numpy(dtype=np.float64)
-        for name in dict.fromkeys(kinds)
+        str(name): _column(_first(table[kinds == name], patients), "day") for name in dict.fromkeys(kinds)
     }
 
 
@@ -203,13 +227,10 @@ def _earliest(others: Mapping[str, Floats], n: int) -> tuple[Floats, np.ndarray[
     return np.where(np.isfinite(earliest), earliest, np.nan), days.argmin(axis=1).astype(np.int64)
 
 
-def _check_events(
-    day: Floats, start: Floats, end: Floats, eligible: np.ndarray[Any, np.dtype[np.bool_]]
-) -> None:
+def _check_events(day: Floats, start: Floats, end: Floats) -> None:
     """The frames must not contradict each other: nothing is clipped to make them agree."""
     some = ~np.isnan(day)
     for wrong, why in (
-        (some & ~eligible, "of patients who are not eligible for them"),
         (some & ~(day > start), "at or before the patient's baseline visit"),
         (some & ~(day <= end), "after the last visit that could have been confirmed"),
     ):
@@ -227,10 +248,17 @@ def _check_onset(table: pd.DataFrame) -> None:
         )
 
 
-def _counts(fate: np.ndarray[Any, np.dtype[Any]], arm: pd.Series, causes: tuple[str, ...]) -> pd.DataFrame:
+def _counts(
+    fate: np.ndarray[Any, np.dtype[Any]], arm: pd.Series, causes: tuple[str, ...], kind: str
+) -> pd.DataFrame:
     rows = {1: f"with {causes[0]}"}
     rows |= {k + 1: f"with {cause} first" for k, cause in enumerate(causes) if k}
-    rows |= {0: "censored", -1: "left out: not eligible", -2: "left out: no visit that could be confirmed"}
+    rows |= {
+        0: "censored",
+        -1: f"left out: {kind} not possible from the baseline value",
+        -2: "left out: no later visit that could be confirmed",
+        -3: "left out: no baseline visit",
+    }
     categories = [
         str(name)
         for name in (arm.cat.categories if isinstance(arm.dtype, pd.CategoricalDtype) else pd.unique(arm))
@@ -241,12 +269,12 @@ def _counts(fate: np.ndarray[Any, np.dtype[Any]], arm: pd.Series, causes: tuple[
     table["all"] = table.sum(axis=1)
     table.index = pd.Index(list(rows.values()), name="patients")
     table.columns.name = None
-    return table.astype(np.int64)
+    empty = table.index.str.startswith("left out") & (table["all"] == 0)
+    empty &= table.index != rows[-2]  # that nobody was lost so is worth a line
+    return table[~empty].astype(np.int64)
 
 
-def _notes(
-    patients: pd.DataFrame, start: Floats, closing: int, others: Mapping[str, Floats]
-) -> tuple[str, ...]:
+def _notes(start: Floats, late: int, closing: int, others: Mapping[str, Floats]) -> tuple[str, ...]:
     notes = [
         "Time runs from the baseline visit" + _before_index(start) + ". Time at risk ends at the event or at "
         "the last visit that could still have been confirmed: a later one could not have counted, so later "
@@ -254,6 +282,11 @@ def _notes(
         "An event counts at the visit at which it was first seen. Its onset lies between the visit before and "
         "that one (interval-censored): weibull() uses the interval, the other methods the visit.",
     ]
+    if late:
+        notes.append(
+            f"{late} patients to whom the event was not possible from the baseline value had it later, from a "
+            "reference that had moved: they are left out with the others who were not eligible at the start."
+        )
     if others:
         notes.append(
             f"Competing: {', '.join(others)}, whichever was first. On the same day the event itself counts."

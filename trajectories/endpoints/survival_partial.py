@@ -19,6 +19,7 @@ __all__ = ["EventSums", "PartialFit", "Ties", "event_sums", "fit_partial", "mono
 type Ties = Literal["efron", "breslow"]
 
 _ROUNDS = 50
+_LONG = 0.3  # in standard deviations of a covariate
 _SMALL = 1e-18  # Newton decrement, in units of the log-likelihood
 
 
@@ -41,13 +42,15 @@ class EventSums:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartialFit:
-    """A maximum of the partial likelihood: `coefficients`, `information`, `log_likelihood`, `converged`, last Newton `step`."""
+    """A maximum of the partial likelihood: `coefficients`, `information`, `log_likelihood`, `converged`, and `drift`, the last
+    Newton step that was still long: where the likelihood rises without end, the direction in which it does.
+    """
 
     coefficients: Floats
     information: Floats
     log_likelihood: float
     converged: bool
-    step: Floats
+    drift: Floats
 
 
 def event_sums(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Ints, ties: Ties) -> EventSums:
@@ -149,8 +152,17 @@ def fit_partial(
     >>> round(float(fit.coefficients[0]), 3)
     -0.941
     """
+    if not event.any():
+        nothing = np.zeros(X.shape[1])
+        return PartialFit(
+            coefficients=nothing,
+            information=np.zeros((X.shape[1], X.shape[1])),
+            log_likelihood=0.0,
+            converged=True,
+            drift=nothing,
+        )
     fixed = np.zeros(len(time)) if offset is None else offset
-    centre, scale = X.mean(axis=0), np.maximum(X.std(axis=0), 1e-300)
+    centre, scale = X.mean(axis=0), X.std(axis=0)
     Z = (X - centre) / scale
 
     def evaluate(beta: Floats) -> tuple[float, EventSums]:
@@ -161,10 +173,11 @@ def fit_partial(
 
     beta = np.zeros(X.shape[1])
     value, sums = evaluate(beta)
-    step, converged = beta, X.shape[1] == 0
+    drift, converged = beta, X.shape[1] == 0
     for _ in range(_ROUNDS if X.shape[1] else 0):
         score = np.sum(Z[sums.row] - sums.mean, axis=0)
         step = np.asarray(np.linalg.lstsq(sums.spread.sum(axis=0), score, rcond=1e-10)[0])
+        drift = step if np.abs(step).max() > _LONG else drift
         converged = bool(score @ step < _SMALL * max(1.0, abs(value)))
         tried, found = evaluate(beta + step)
         while not tried >= value - 1e-9 * abs(value):
@@ -178,7 +191,7 @@ def fit_partial(
         information=sums.spread.sum(axis=0) * np.outer(scale, scale),
         log_likelihood=value,
         converged=converged,
-        step=step / scale,
+        drift=drift / scale,
     )
 
 

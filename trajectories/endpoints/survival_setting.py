@@ -26,6 +26,8 @@ class Setting:
     ----------
     event
         The event in words: "confirmed worsening (PIRA)".
+    competing
+        Names of the events that compete with it.
     rule
         Name of the rule that found it.
     cohort_name, simulated
@@ -41,6 +43,7 @@ class Setting:
     """
 
     event: str
+    competing: tuple[str, ...] = ()
     rule: str
     cohort_name: str
     simulated: bool
@@ -51,7 +54,7 @@ class Setting:
 
     def head(self, title: str) -> list[str]:
         """Return the first lines of a print: what it is, of whom, and what must be known before reading on."""
-        lines = sentence(f"{title}: {self.event}, rule '{self.rule}', cohort '{self.cohort_name}'")
+        lines = sentence(f"{title} {self.event}, rule '{self.rule}', cohort '{self.cohort_name}'")
         if self.simulated:
             lines.append("SIMULATED data: nobody was treated.")
         for warning in self.warnings:
@@ -89,20 +92,24 @@ def few_events(events: pd.Series) -> list[str]:
     """Warn of arms with few events or none; `events` by arm.
 
     >>> few_events(pd.Series({"a": 0, "b": 3, "c": 20}))[0]
-    "no event in arm 'a': hazard ratios against it are 0 or infinite, whatever the truth."
+    "no event in arm 'a': a hazard ratio against it is 0 or infinite, whatever the truth."
     """
     none = [str(arm) for arm, count in events.items() if count == 0]
     few = [str(arm) for arm, count in events.items() if 0 < count < FEW]
     warnings = []
     if none:
         warnings.append(
-            f"no event in {_arms(none)}: hazard ratios against it are 0 or infinite, whatever the truth."
+            f"no event in {_arms(none)}: a hazard ratio against {_them(none)} is 0 or infinite, whatever the truth."
         )
     if few:
         warnings.append(
             f"fewer than {FEW} events in {_arms(few)}: intervals and p-values rely on more, read them as rough."
         )
     return warnings
+
+
+def _them(names: list[str]) -> str:
+    return "them" if len(names) > 1 else "it"
 
 
 def _arms(names: list[str]) -> str:
