@@ -63,6 +63,12 @@ class TestTable:
         assert table["start"].tolist()[0] == pd.Timestamp("2020-01-11")
         assert table[["start_day", "stop_day"]].dtypes.astype(str).tolist() == ["int64", "float64"]
 
+    def test_courses_are_sorted_by_patient_start_and_drug(self):
+        rows = [("b", "x", 0, 1), ("a", "x", 10, 11), ("a", "w", 10, 11), ("a", "z", 0, 9), ("a", "x", 5, 6)]
+        table = by_day(courses(*rows)).treatments
+        assert table["drug"].tolist() == ["z", "x", "w", "x", "x"]
+        assert table["start_day"].tolist() == [0, 5, 10, 10, 0]
+
     def test_none_if_not_given_a_copy_otherwise(self):
         assert read_cohort(VISITS).treatments is None
         cohort = read_cohort(VISITS, treatments=DATED)
