@@ -203,7 +203,8 @@ class Patient:
                 )
                 recorded[at] = kind
             if isinstance(self.inner, e.Roving) and self.inner.after in ("both", kind):
-                ref = value_of = c if self.inner.to == "confirmation" else at
+                best = min(range(at, c + 1), key=lambda i: (self.visits[i][1], i))
+                ref = value_of = {"confirmation": c, "event": at, "lowest": best}[self.inner.to]
                 going_on, at = None, ref + 1
             else:
                 going_on, at = kind, c + 1

@@ -53,7 +53,8 @@ class Roving:
     after
         Which changes move the reference: "worsening", "improvement" or "both".
     to
-        To which visit: the one of "confirmation", or that of the "event".
+        To which visit: the one of "confirmation", that of the "event", or the one with the "lowest" (best) value from
+        the event to its confirmation. The search goes on with the visit after it.
     small_changes
         Whether confirmed changes below the threshold move it, too: "none", "worsening", "improvement" or "both";
         only those named in `after`.
@@ -71,7 +72,7 @@ class Roving:
     """
 
     after: Literal["both", "worsening", "improvement"] = "both"
-    to: Literal["confirmation", "event"] = "confirmation"
+    to: Literal["confirmation", "event", "lowest"] = "confirmation"
     small_changes: Literal["none", "both", "worsening", "improvement"] = "none"
     skip_extremes: Literal["never", "threshold", "any"] = "never"
     clear_of_relapse: DaysClear = 30
@@ -79,7 +80,7 @@ class Roving:
     def __post_init__(self) -> None:
         days_clear(self.clear_of_relapse, "clear_of_relapse")
         _one_of(self.after, ("both", "worsening", "improvement"), "after")
-        _one_of(self.to, ("confirmation", "event"), "to")
+        _one_of(self.to, ("confirmation", "event", "lowest"), "to")
         _one_of(self.small_changes, ("none", "both", "worsening", "improvement"), "small_changes")
         _one_of(self.skip_extremes, ("never", "threshold", "any"), "skip_extremes")
         if self.small_changes != "none" and self.after not in ("both", self.small_changes):
@@ -92,7 +93,7 @@ class Roving:
         kinds = "worsening or improvement" if self.after == "both" else self.after
         text = (
             f"a roving reference, first {_first(self.clear_of_relapse)}, moved to the "
-            f"{'confirming visit' if self.to == 'confirmation' else 'visit of the event'} after each confirmed {kinds}"
+            f"{_WHERE[self.to]} after each confirmed {kinds}"
         )
         if self.small_changes != "none":
             small = "changes" if self.small_changes == "both" else self.small_changes
@@ -141,6 +142,12 @@ class AfterRelapse:
         lower = ", never lower than the one before" if self.never_lower else ""
         return f"{self.otherwise.describe()}, and a new reference after each relapse{lower}"
 
+
+_WHERE = {
+    "confirmation": "confirming visit",
+    "event": "visit of the event",
+    "lowest": "visit with the best value from the event to its confirmation",
+}
 
 type Baseline = Fixed | Roving | AfterRelapse
 

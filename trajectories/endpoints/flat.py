@@ -168,7 +168,7 @@ def options_of(rule: DisabilityRule, baseline_window: float) -> Options:
         event_before=event[1],
         move_on_worse=after in ("both", "worsening"),
         move_on_better=better_moves,
-        move_to_event=bool(roving and roving.to == "event"),
+        move_to={"confirmation": 0, "event": 1, "lowest": 2}[roving.to if roving else "confirmation"],
         small_worse=small in ("both", "worsening"),
         small_better=small in ("both", "improvement"),
         extremes={"never": 0, "threshold": 1, "any": 2}[roving.skip_extremes if roving else "never"],

@@ -52,7 +52,7 @@ class Options(NamedTuple):
     event_before: float
     move_on_worse: bool
     move_on_better: bool
-    move_to_event: bool
+    move_to: int  # 0 confirming visit, 1 event, 2 the lowest value from event to confirmation
     small_worse: bool  # confirmed changes below the threshold move the reference, too
     small_better: bool
     extremes: int  # 0: may be references; 1: not if both neighbours differ by the threshold; 2: not if at all
@@ -373,7 +373,7 @@ def _scan_patient(
             if imputed:
                 s = x + 1
             elif (full == 1 and o.move_on_worse) or (full == -1 and o.move_on_better):
-                b = x if o.move_to_event else c
+                b = _new_reference(value, x, c, o.move_to)
                 bv, s, held = b, b + 1, 0
             elif o.search_again == 0:
                 s, held = c + 1, full
@@ -399,7 +399,7 @@ def _scan_patient(
                     holds = False
                     break
             if holds:
-                b = x if o.move_to_event else c
+                b = _new_reference(value, x, c, o.move_to)
                 bv, s, held = b, b + 1, 0
                 crossed = o.lazy
                 continue
@@ -409,6 +409,18 @@ def _scan_patient(
             _candidate(out, x, reason, full, b, bv)
         crossed = o.lazy
         s = fails if fails >= 0 and o.every_visit and not small and not o.lazy else x + 1
+
+
+@_jit
+def _new_reference(value: Any, x: int, c: int, move_to: int) -> int:
+    if move_to == 0:
+        return c
+    lowest = x
+    if move_to == 2:
+        for i in range(x + 1, c + 1):
+            if value[i] < value[lowest]:
+                lowest = i
+    return lowest
 
 
 @_jit
