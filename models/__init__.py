@@ -7,12 +7,15 @@ if __name__ != "trajectories.models":
     )
 
 from trajectories.models.gaussian import GaussianMixed, GaussianPriors
+from trajectories.models.lesions import LesionCounts, LesionPriors
 from trajectories.models.ordinal import OrdinalMixed, OrdinalPriors
 from trajectories.models.relapses import RelapseCounts, RelapsePriors
 
 __all__ = [
     "GaussianMixed",
     "GaussianPriors",
+    "LesionCounts",
+    "LesionPriors",
     "OrdinalMixed",
     "OrdinalPriors",
     "RelapseCounts",

@@ -1,6 +1,7 @@
 """Estimands: what a reader asks about, averaged over patients and standardised over a stated population."""
 
 from trajectories.estimands.comparing import contrast
+from trajectories.estimands.lesions import lesion_count, lesion_free
 from trajectories.estimands.outcomes import Stabilisation, stabilisation
 from trajectories.estimands.over_time import change, expected_edss, severity_probability, slope
 from trajectories.estimands.population import ExtrapolationWarning
@@ -12,6 +13,8 @@ __all__ = [
     "change",
     "contrast",
     "expected_edss",
+    "lesion_count",
+    "lesion_free",
     "relapse_free",
     "relapse_rate",
     "severity_probability",

@@ -14,7 +14,7 @@ from trajectories.fitting.count_fit import CountFit, CountMethod
 from trajectories.fitting.count_likelihood import maximum, separating_terms
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Design, Floats, Ints
-from trajectories.models.relapses import Family, RelapseCounts
+from trajectories.models.counts import CountModel, Family
 
 __all__ = ["CountData", "CountFit", "CountMethod", "count_gee", "count_likelihood", "fit_counts"]
 
@@ -65,7 +65,7 @@ class CountData:
         """Take the arrays of a design."""
         if design.exposure is None:
             raise ValueError(
-                "a design of counts needs the person-years of each row: make it by RelapseCounts.design."
+                "a design of counts needs the exposure of each row: make it by the model's design."
             )
         return cls(
             counts=design.outcome.astype(np.int64),
@@ -79,7 +79,7 @@ class CountData:
         )
 
 
-def fit_counts(model: RelapseCounts, design: Design, method: CountMethod = "maximum likelihood") -> CountFit:
+def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum likelihood") -> CountFit:
     """Fit a count model to its design by a classical estimator.
 
     Parameters

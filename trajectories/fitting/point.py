@@ -16,8 +16,8 @@ from trajectories.fitting.counts import CountFit, fit_counts
 from trajectories.fitting.fit import row_name
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.models.base import Design, MixedModel
+from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
-from trajectories.models.relapses import RelapseCounts
 
 __all__ = ["Method", "PointFit", "maximise"]
 
@@ -144,8 +144,9 @@ class PointFit:
 def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum likelihood") -> PointFit:
     """Fit a model by a classical estimator of statsmodels.
 
-    `GaussianMixed`: maximum likelihood or REML (MixedLM). `RelapseCounts` without patient effects: maximum likelihood of the negative
-    binomial or Poisson model with exposure; with several rows a patient: GEE, whose rate ratios are population averages.
+    `GaussianMixed`: maximum likelihood or REML (MixedLM). `RelapseCounts` and `LesionCounts` without patient effects: maximum
+    likelihood of the negative binomial or Poisson model with exposure; with several rows a patient: GEE, whose rate ratios are
+    population averages.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum lik
     cohort
         The patients.
     method
-        "maximum likelihood", "reml" (GaussianMixed) or "gee" (RelapseCounts).
+        "maximum likelihood", "reml" (GaussianMixed) or "gee" (RelapseCounts, LesionCounts).
 
     Returns
     -------
@@ -188,9 +189,11 @@ def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum lik
             method=method,
             solution=fit_mixedlm(model, design, reml=method == "reml"),
         )
-    if isinstance(model, RelapseCounts):
+    if isinstance(model, CountModel):
         if method not in ("maximum likelihood", "gee"):
-            raise ValueError(f"RelapseCounts is fitted by 'maximum likelihood' or 'gee', not by {method!r}.")
+            raise ValueError(
+                f"{type(model).__name__} is fitted by 'maximum likelihood' or 'gee', not by {method!r}."
+            )
         design = model.design(cohort)
         return PointFit(model=model, design=design, method=method, solution=fit_counts(model, design, method))
     raise NotImplementedError(

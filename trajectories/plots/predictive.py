@@ -35,6 +35,13 @@ type Floats = NDArray[np.float64]
 type Ints = NDArray[np.int64]
 
 _MOST = 8  # counts above this share the last bar
+# What is counted and what of, by outcome.
+_OUTCOMES = {
+    "edss": ("EDSS", "visits (%)"),
+    "relapses": ("relapses", "windows of patients"),
+    "gd_count": ("enhancing lesions", "scans"),
+    "new_t2": ("new T2 lesions", "scans"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,10 +161,10 @@ def _check(
                 ax.set_title(
                     _panel_title(window, groups[arm, window].rows, counts=counts, first=arm == design.arms[0])
                 )
-            row[0].set_ylabel(f"{arm}\n{'windows of patients' if counts else 'visits (%)'}")
+            row[0].set_ylabel(f"{arm}\n{_OUTCOMES[design.formula.response][1]}")
         _scale(axes, groups.values(), ci, counts=counts)
         for ax in axes[-1]:
-            ax.set_xlabel("relapses" if counts else "EDSS")
+            ax.set_xlabel(_OUTCOMES[design.formula.response][0])
     return figure
 
 

@@ -1,0 +1,132 @@
+"""MRI lesions: the expected count by arm and time, and the chance of a scan without any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trajectories.estimands.cells import over_cells
+from trajectories.estimands.population import Fitted, check_times, warn_outside, whom
+from trajectories.estimate import Estimate
+from trajectories.formulas import Matrices
+from trajectories.models.base import Floats
+from trajectories.models.blocks.lesion_rows import LESIONS
+from trajectories.models.lesions import LesionCounts
+
+__all__ = ["lesion_count", "lesion_free"]
+
+
+def lesion_count(
+    fit: Fitted, *, at: Sequence[float] | float | None = None, target: str = "everyone", seed: int = 0
+) -> Estimate:
+    """Estimate the expected number of lesions by arm and, where the formula has them, time, period or window.
+
+    E[count | arm, years] = mean over target patients of ∫ exp(intercept + x'β + z'u) N(u; 0, Σ) du: enhancing lesions a scan, or
+    new T2 lesions a year.
+
+    Parameters
+    ----------
+    fit
+        A `Fit` or `PointFit` of `models.LesionCounts`.
+    at
+        Years since the index date, only for a formula with `years`.
+    target
+        Whose covariates to standardise over: "everyone" in the model, or the name of an arm.
+    seed
+        Seed of the draws of a maximum-likelihood fit.
+
+    Returns
+    -------
+    An `Estimate`: chain × draw × arm [× period or window] [× years].
+
+    Raises
+    ------
+    TypeError
+        If the fit is not of lesion counts.
+    ValueError
+        If the formula has `years` and `at` is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> visits = pd.DataFrame({"patient": range(6), "day": 0, "edss": 2.0})
+    >>> mri = pd.DataFrame({"patient": range(6), "day": 300, "gd_count": [0, 0, 1, 5, 0, 0]})
+    >>> fit = tj.maximise(models.LesionCounts("gd_count ~ 1"), tj.read_cohort(visits, mri=mri))
+    >>> round(float(lesion_count(fit).draws.median()), 1)
+    1.0
+    """
+    model, outcome = _lesions(fit)
+    _warn(fit, at)
+    parameters = fit.draws(seed=seed)
+
+    def count(matrices: Matrices) -> Floats:
+        return model.expectation(parameters, matrices).mean("row").to_numpy()
+
+    return Estimate(
+        name=LESIONS[outcome],
+        draws=over_cells(fit, count, at, target),
+        unit="lesions a scan" if outcome == "gd_count" else "lesions per year",
+        definition=f"Mean {LESIONS[outcome]} of new patients like {whom(fit.design, target)}, patient effects averaged over.",
+        source=fit.description,
+        caveats=fit.caveats,
+        higher_is_worse=True,
+    )
+
+
+def lesion_free(
+    fit: Fitted,
+    *,
+    years: float = 1.0,
+    at: Sequence[float] | float | None = None,
+    target: str = "everyone",
+    seed: int = 0,
+) -> Estimate:
+    """Estimate the probability that a scan of a new patient shows no such lesion.
+
+    Parameters
+    ----------
+    fit, at, target, seed
+        As in `lesion_count`.
+    years
+        For new T2 lesions, the time since the scan before; enhancing lesions have no such time.
+
+    Returns
+    -------
+    An `Estimate`, probabilities: chain × draw × arm [× period or window] [× years].
+
+    Raises
+    ------
+    TypeError
+        If the fit is not of lesion counts.
+    ValueError
+        If `years` is not positive, or not 1 for enhancing lesions; as in `lesion_count`; or for a GEE.
+    """
+    model, outcome = _lesions(fit)
+    _warn(fit, at)
+    parameters = fit.draws(seed=seed)
+
+    def free(matrices: Matrices) -> Floats:
+        return model.lesion_free(parameters, matrices, years=years).mean("row").to_numpy()
+
+    span = "" if outcome == "gd_count" else f" {years:g} year{'' if years == 1 else 's'} after the one before"
+    what = "gadolinium-enhancing" if outcome == "gd_count" else "new T2"
+    return Estimate(
+        name=f"free of {what} lesions",
+        draws=over_cells(fit, free, at, target),
+        unit="probability",
+        definition=f"Probability that a scan{span} of a new patient like {whom(fit.design, target)} shows no {what} lesion.",
+        source=fit.description,
+        caveats=fit.caveats,
+    )
+
+
+def _lesions(fit: Fitted) -> tuple[LesionCounts, str]:
+    if not isinstance(fit.model, LesionCounts):
+        raise TypeError(f"this needs a fit of models.LesionCounts, not of {type(fit.model).__name__}.")
+    return fit.model, fit.design.formula.response
+
+
+def _warn(fit: Fitted, at: Sequence[float] | float | None) -> None:
+    if at is not None and "years" in fit.design.formula.columns:
+        warn_outside(fit.design, check_times(at))
