@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 
 import trajectories as tj
 from trajectories import endpoints
-from trajectories.endpoints.survival import TimeTo, time_to
+from trajectories.endpoints import survival
+from trajectories.endpoints.survival import TimeTo
 from trajectories.endpoints.survival_curves import printed_times
 from trajectories.endpoints.survival_steps import quantile
 
 YEAR = 365.25
+time_to = partial(survival.time_to, event_time="visit")  # times by hand are days of visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +135,8 @@ def test_an_event_of_someone_not_eligible_at_the_start_is_left_out_and_said():
     [
         ({"day": 0}, "at or before the patient's baseline visit"),
         ({"day": 721}, "after the last visit that could have been confirmed"),
-        ({"day": 300, "onset_after": 300}, "no onset interval"),
-        ({"day": 300, "onset_after": -1}, "no onset interval"),
+        ({"day": 300, "onset_after": 300}, "without an onset interval"),
+        ({"day": 300, "onset_after": -1}, "without an onset interval"),
     ],
 )
 def test_frames_that_contradict_each_other_are_refused(event, says):
@@ -516,48 +519,83 @@ def test_no_rule_gives_events_outside_the_time_at_risk(baseline, label):
     assert study.to_frame()["event"].sum() > 0
 
 
-def stepwise_cohort(rng: np.random.Generator, years: dict[str, float], n: int, hazard: float) -> tj.Cohort:
-    """Equal hazards of one lasting step of two points in each arm; visits every 84 days, for so many years."""
+def stepwise_cohort(
+    seed: int, years: dict[str, float], n: int, *, hazard: float = 0.3, gap: int = 84, jitter: int = 0
+) -> tj.Cohort:
+    """Equal hazards of one lasting step of two points in each arm; visits every `gap` days, give or take some, for so many years."""
+    rng = np.random.default_rng(seed)
     visits, patients = [], []
     for arm, length in years.items():
         onset = rng.exponential(1 / hazard, n) * YEAR
         for k in range(n):
-            days = np.arange(0, length * YEAR, 84, dtype=int)
-            visits.append(
-                pd.DataFrame(
-                    {"patient": f"{arm}{k}", "day": days, "edss": np.where(days >= onset[k], 4.0, 2.0)}
-                )
-            )
+            days = np.arange(0, length * YEAR, gap, dtype=int)
+            days[1:] += rng.integers(-jitter, jitter + 1, len(days) - 1)
+            edss = np.where(days >= onset[k], 4.0, 2.0)
+            visits.append(pd.DataFrame({"patient": f"{arm}{k}", "day": days, "edss": edss}))
             patients.append({"patient": f"{arm}{k}", "arm": arm})
     return tj.read_cohort(pd.concat(visits), patients=pd.DataFrame(patients), name="steps")
 
 
-def test_censoring_at_the_last_visit_makes_equal_hazards_unequal():
-    # CLINICAL.md: hazard ratio 0.52 for equal hazards when follow-up differs, 1.02 with this time at risk
-    cohort = stepwise_cohort(np.random.default_rng(7), {"long": 4.0, "short": 1.0}, n=1000, hazard=0.3)
-    events = endpoints.disability_events(cohort)
-    study = time_to(events)
-    ours = study.cox().to_frame().iloc[0]
-    assert 0.75 < ours["hazard_ratio"] < 1.33
-    assert ours["lower"] < 1 < ours["upper"]
-    interval = study.weibull().ratios.iloc[0]
-    assert interval["lower"] < 1 < interval["upper"]
-
+def naive(study: TimeTo, events: Any) -> TimeTo:
+    """Censored at the last visit instead."""
     table = study.to_frame()
     last = table["patient"].map(events.patients.set_index("patient")["last_day"]).astype(float) / YEAR
-    naive = replace(study, table=table.assign(time=table["time"].where(table["event"] == 1, last)))
-    wrong = naive.cox().to_frame().iloc[0]
+    return replace(study, table=table.assign(time=table["time"].where(table["event"] == 1, last)))
+
+
+@pytest.mark.parametrize("event_time", ["midpoint", "visit"])
+def test_censoring_at_the_last_visit_makes_equal_hazards_unequal(event_time):
+    # CLINICAL.md: hazard ratio 0.52 for equal hazards when follow-up differs, 1.02 with this time at risk
+    cohort = stepwise_cohort(7, {"long": 4.0, "short": 1.0}, n=1000)
+    events = endpoints.disability_events(cohort)
+    study = survival.time_to(events, event_time=event_time)
+    ours = study.cox().to_frame().iloc[0]
+    assert ours["lower"] < 1 < ours["upper"]
+    assert 0.75 < ours["hazard_ratio"] < 1.33
+    ratio = study.weibull().ratios.iloc[0]
+    assert ratio["lower"] < 1 < ratio["upper"]
+    wrong = naive(study, events).cox().to_frame().iloc[0]
     assert wrong["hazard_ratio"] < 0.65
     assert wrong["upper"] < 0.8
 
 
+def test_events_at_visits_make_equal_hazards_unequal_and_events_at_midpoints_do_not():
+    # Half-yearly visits ± 10 days: at the last visits of an arm those without an event leave day by day
+    cohort = stepwise_cohort(11, {"long": 4.0, "short": 1.5}, n=1500, gap=182, jitter=10)
+    events = endpoints.disability_events(cohort)
+    by_visit, by_middle = (survival.time_to(events, event_time=way) for way in ("visit", "midpoint"))
+    wrong, right = (study.cox().to_frame().iloc[0] for study in (by_visit, by_middle))
+    assert wrong["lower"] > 1.15
+    assert right["lower"] < 1 < right["upper"]
+    ratio = by_middle.weibull().ratios.iloc[0]
+    assert ratio["lower"] < 1 < ratio["upper"]
+    end = float(by_middle.to_frame()["time"].max())
+    long = by_middle.kaplan_meier().at([end - 0.01]).iloc[0]
+    assert long["lower"] < np.exp(-0.3 * end) < long["upper"]
+    late = by_visit.kaplan_meier().at([end]).iloc[0]
+    assert late["survival"] < np.exp(-0.3 * end) - 0.05
+
+
 def test_weibull_finds_the_hazard_that_made_the_onsets():
-    cohort = stepwise_cohort(np.random.default_rng(8), {"all": 3.0}, n=1500, hazard=0.4)
-    fit = time_to(endpoints.disability_events(cohort)).weibull()
+    cohort = stepwise_cohort(8, {"all": 3.0}, n=1500, hazard=0.4, jitter=20)
+    fit = survival.time_to(endpoints.disability_events(cohort)).weibull()
     intercept, log_scale = fit.parameters.set_index("parameter").loc[["intercept", "log(scale)"]].itertuples()
     assert abs(intercept.estimate - np.log(1 / 0.4)) < 3 * intercept.std_error
     assert abs(log_scale.estimate) < 3 * log_scale.std_error
     assert intercept.std_error < 0.1
+
+
+def test_the_middle_of_the_interval_is_the_default():
+    events = found({"a": {}, "b": {}}, [{"patient": "a", "day": 400, "onset_after": 200, "onset_by": 300}])
+    study = survival.time_to(events)
+    assert times(study) == {"a": (250, 1), "b": (720, 0)}
+    assert "counts in the middle between the last visit without it and the first with it" in " ".join(
+        str(study).split()
+    )
+    assert times(survival.time_to(events, event_time="visit"))["a"] == (400, 1)
+    assert "curves drop at their end" in " ".join(str(time_to(events)).split())
+    with pytest.raises(ValueError, match="event_time must be"):
+        survival.time_to(events, event_time="first")  # type: ignore[arg-type]
 
 
 def test_times_to_print_are_round_and_few():

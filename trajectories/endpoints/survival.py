@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from trajectories.cohort import Cohort
-from trajectories.endpoints.survival_curves import KaplanMeier, LogRank, arms_of, kaplan_meier, log_rank
+from trajectories.endpoints.survival_curves import KaplanMeier, arms_of, kaplan_meier
 from trajectories.endpoints.survival_hazards import Cox, cox
 from trajectories.endpoints.survival_incidence import CumulativeIncidence, cumulative_incidence
-from trajectories.endpoints.survival_input import LABELS, Events, times_to
+from trajectories.endpoints.survival_input import LABELS, Events, EventTime, times_to
 from trajectories.endpoints.survival_partial import Ties
+from trajectories.endpoints.survival_ranks import LogRank, log_rank
 from trajectories.endpoints.survival_setting import Setting, few_events
 from trajectories.endpoints.survival_weibull import Weibull, weibull
 from trajectories.estimate import check_ci
@@ -54,7 +55,7 @@ class TimeTo:
     >>> found = SimpleNamespace(events=pd.DataFrame(one), patients=patients, rule=rule, cohort_name="two", simulated=True)
     >>> time_to(found).to_frame()[["time", "event"]].round(3)
         time  event
-    0  0.986      1
+    0  0.862      1
     1  1.451      0
     """
 
@@ -228,6 +229,7 @@ def time_to(
     kind: str = "worsening",
     label: str | None = None,
     competing: str | Sequence[str] | pd.DataFrame | None = None,
+    event_time: EventTime = "midpoint",
     cohort: Cohort | None = None,
     suppress_below: int | None = None,
 ) -> TimeTo:
@@ -249,6 +251,11 @@ def time_to(
     competing
         Events that end the time at risk when they come first: the other kind, with `label` another label, or several of them; or a table
         with the columns `patient`, `day` (from the index date) and `event` (death, switch, …), of which the first of each patient counts.
+    event_time
+        Where between two visits an event counts. "midpoint": halfway between the last visit without the change and the first with it.
+        "visit": at the visit of the event, as publications do. Since patients are censored at visits too, events at visits fall where
+        those without one are leaving: with half-yearly visits ± 10 days and follow-up of 1.5 and 4 years, equal hazards gave a hazard
+        ratio of 1.35 (midpoint 0.94), with irregular visits 3.9 (0.94), and curves drop at their end.
     cohort
         Its patients table gives covariates, strata and clusters.
     suppress_below
@@ -266,7 +273,7 @@ def time_to(
     """
     check_limit(suppress_below)
     hidden = getattr(events, "suppress_below", None) if suppress_below is None else suppress_below
-    times = times_to(events, kind, label, competing)
+    times = times_to(events, kind, label, competing, event_time)
     if times.table.empty:
         raise ValueError("nobody is at risk: no patient is eligible and has a visit that could be confirmed.")
     table = times.table if cohort is None else _with_covariates(times.table, cohort)
@@ -286,6 +293,9 @@ def time_to(
         simulated=events.simulated,
         counts=times.counts,
         competing=times.causes[1:],
+        timing="in the middle of the interval of their onset"
+        if event_time == "midpoint"
+        else "at their visit",
         warnings=(*_moved(events), *few_events(times.table.groupby("arm", observed=False)["event"].sum())),
         notes=tuple(notes),
         suppress_below=hidden,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
 from trajectories.endpoints.survival_steps import Floats
 
-__all__ = ["CENSORED", "LABELS", "Events", "Times", "times_to"]
+__all__ = ["CENSORED", "LABELS", "EventTime", "Events", "Times", "times_to"]
+
+type EventTime = Literal["midpoint", "visit"]
 
 DAYS_A_YEAR = 365.25
 CENSORED = "censored"
@@ -47,10 +49,19 @@ class Times:
 
 
 def times_to(
-    events: Events, kind: str, label: str | None, competing: str | Sequence[str] | pd.DataFrame | None
+    events: Events,
+    kind: str,
+    label: str | None,
+    competing: str | Sequence[str] | pd.DataFrame | None,
+    event_time: EventTime,
 ) -> Times:
     """Form the times: from the baseline visit to the first event or the last visit that could still have been confirmed."""
+    if event_time not in ("midpoint", "visit"):
+        raise ValueError(f"event_time must be 'midpoint' or 'visit', not {event_time!r}.")
     found, patients = _checked(events)
+    found = found.assign(
+        at=found["day"] if event_time == "visit" else (found["onset_after"] + found["onset_by"]) / 2
+    )
     eligible = _eligible(patients, kind)
     others = _others(found, patients, kind, label, competing)
     _check_kind(events.rule, (kind, *others))
@@ -61,8 +72,9 @@ def times_to(
     )
     ready = ~np.isnan(start) & (end > start)
     at_risk = eligible & ready
-    day = np.where(at_risk, _column(first, "day"), np.nan)
-    _check_events(day, start, end)
+    had = at_risk & first["day"].notna().to_numpy()
+    _check_events(first[had], start[had], end[had])
+    day = np.where(had, _column(first, "at"), np.nan)
 
     other_day, other = _earliest(others, len(patients))
     closing = (other_day > end) & (other_day >= last)  # nobody was seen again: it ends the follow-up itself
@@ -83,14 +95,16 @@ def times_to(
             "onset_by": np.where(seen, (_column(first, "onset_by") - start) / DAYS_A_YEAR, np.inf),
         }
     )
-    _check_onset(table[at_risk])
     fate = np.where(np.isnan(start), -3, np.where(~ready, -2, np.where(~eligible, -1, cause)))
     late = int((~eligible & ready & first["day"].notna().to_numpy()).sum())
     return Times(
         table=table[at_risk].reset_index(drop=True),
         counts=_counts(fate, patients["arm"], causes, kind),
         causes=causes,
-        notes=_notes(start[at_risk], late, int((closing & counted & at_risk).sum()), others),
+        notes=(
+            *_time_notes(start[at_risk], event_time),
+            *_notes(late, int((closing & counted & at_risk).sum()), others),
+        ),
     )
 
 
@@ -197,7 +211,7 @@ def _others(
                 f"competing={name!r} is not known: name the other kind of event, with label= another label of "
                 "worsening, or give a table with the columns patient, day and event (death, switch, …)."
             )
-        days[name] = _column(_first(rows, patients), "day")
+        days[name] = _column(_first(rows, patients), "at")
     return days
 
 
@@ -227,25 +241,19 @@ def _earliest(others: Mapping[str, Floats], n: int) -> tuple[Floats, np.ndarray[
     return np.where(np.isfinite(earliest), earliest, np.nan), days.argmin(axis=1).astype(np.int64)
 
 
-def _check_events(day: Floats, start: Floats, end: Floats) -> None:
+def _check_events(first: pd.DataFrame, start: Floats, end: Floats) -> None:
     """The frames must not contradict each other: nothing is clipped to make them agree."""
-    some = ~np.isnan(day)
+    day, after, by = (_column(first, name) for name in ("day", "onset_after", "onset_by"))
     for wrong, why in (
-        (some & ~(day > start), "at or before the patient's baseline visit"),
-        (some & ~(day <= end), "after the last visit that could have been confirmed"),
+        (~(day > start), "at or before the patient's baseline visit"),
+        (~(day <= end), "after the last visit that could have been confirmed"),
+        (
+            ~((start <= after) & (after < by) & (by <= day)),
+            "without an onset interval from the baseline visit on",
+        ),
     ):
         if wrong.any():
             raise ValueError(f"{int(wrong.sum())} first events are {why}: events and patients disagree.")
-
-
-def _check_onset(table: pd.DataFrame) -> None:
-    had = table["event"] == 1
-    wrong = had & ~((table["onset_after"] >= 0) & (table["onset_after"] < table["onset_by"]))
-    if wrong.any():
-        raise ValueError(
-            f"{int(wrong.sum())} events have no onset interval after the baseline visit: "
-            "onset_after must be before onset_by, and neither before the baseline visit."
-        )
 
 
 def _counts(
@@ -274,14 +282,25 @@ def _counts(
     return table[~empty].astype(np.int64)
 
 
-def _notes(start: Floats, late: int, closing: int, others: Mapping[str, Floats]) -> tuple[str, ...]:
-    notes = [
+def _time_notes(start: Floats, event_time: EventTime) -> list[str]:
+    counted = (
+        "An event counts in the middle between the last visit without it and the first with it (its onset is "
+        "interval-censored; weibull() uses the whole interval)."
+        if event_time == "midpoint"
+        else "An event counts at its visit, though its onset came before (it is interval-censored; weibull() uses "
+        "the interval). As patients are censored at visits too, events then fall where few are left: curves drop "
+        "at their end, and hazard ratios are wrong where follow-up differs. event_time='midpoint' avoids it."
+    )
+    return [
         "Time runs from the baseline visit" + _before_index(start) + ". Time at risk ends at the event or at "
         "the last visit that could still have been confirmed: a later one could not have counted, so later "
         "visits are no time without it. Patients without such a visit are left out, as are those not eligible.",
-        "An event counts at the visit at which it was first seen. Its onset lies between the visit before and "
-        "that one (interval-censored): weibull() uses the interval, the other methods the visit.",
+        counted,
     ]
+
+
+def _notes(late: int, closing: int, others: Mapping[str, Floats]) -> list[str]:
+    notes = []
     if late:
         notes.append(
             f"{late} patients to whom the event was not possible from the baseline value had it later, from a "
@@ -296,7 +315,7 @@ def _notes(start: Floats, late: int, closing: int, others: Mapping[str, Floats])
             f"{closing} competing events came after the last visit that could be confirmed, with no visit "
             "later: they end the follow-up themselves and count on their day."
         )
-    return tuple(notes)
+    return notes
 
 
 def _before_index(start: Floats) -> str:

@@ -28,6 +28,8 @@ class Setting:
         The event in words: "confirmed worsening (PIRA)".
     competing
         Names of the events that compete with it.
+    timing
+        Where between two visits events count.
     rule
         Name of the rule that found it.
     cohort_name, simulated
@@ -44,6 +46,7 @@ class Setting:
 
     event: str
     competing: tuple[str, ...] = ()
+    timing: str = ""
     rule: str
     cohort_name: str
     simulated: bool
