@@ -11,8 +11,10 @@ _PUBLIC = {
     "CAGOL_2022": "relapse_labels",
     "CARE_MS": "rules",
     "COMPLEMENTARY": "relapse_labels",
+    "CompositeEvents": "composite",
     "Confirmed": "confirmation",
     "DisabilityEvents": "events",
+    "DisabilityMilestone": "milestones",
     "DisabilityRule": "rules",
     "EndpointWarning": "event_notes",
     "Fixed": "baselines",
@@ -21,8 +23,10 @@ _PUBLIC = {
     "MULLER_2023": "relapse_labels",
     "MULLER_2023_SPECIFIC": "relapse_labels",
     "MULLER_2025": "relapse_labels",
+    "Multiverse": "multiverses",
     "NHPT": "scales",
     "PIRA_PRESETS": "relapse_labels",
+    "PRESETS": "multiverses",
     "PORTACCIO_2025": "relapse_labels",
     "PiraDefinition": "relapse_labels",
     "PresetWarning": "event_notes",
@@ -36,6 +40,9 @@ _PUBLIC = {
     "T25FW": "scales",
     "TRIAL": "rules",
     "disability_events": "events",
+    "first_of": "composite",
+    "milestone": "milestones",
+    "multiverse": "multiverses",
     "pira_rule": "rules",
 }
 
@@ -52,15 +59,19 @@ __all__ = [
     "NHPT",
     "PIRA_PRESETS",
     "PORTACCIO_2025",
+    "PRESETS",
     "SDMT",
     "T25FW",
     "TRIAL",
     "AfterRelapse",
+    "CompositeEvents",
     "Confirmed",
     "DisabilityEvents",
+    "DisabilityMilestone",
     "DisabilityRule",
     "EndpointWarning",
     "Fixed",
+    "Multiverse",
     "PiraDefinition",
     "PresetWarning",
     "RelapseAssociated",
@@ -70,6 +81,9 @@ __all__ = [
     "ScaleChange",
     "SparseVisitsWarning",
     "disability_events",
+    "first_of",
+    "milestone",
+    "multiverse",
     "pira_rule",
 ]
 
@@ -87,6 +101,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from trajectories.endpoints.baselines import AfterRelapse, Fixed, Roving
+    from trajectories.endpoints.composite import CompositeEvents, first_of
     from trajectories.endpoints.confirmation import Confirmed
     from trajectories.endpoints.event_notes import (
         EndpointWarning,
@@ -95,6 +110,8 @@ if TYPE_CHECKING:
         SparseVisitsWarning,
     )
     from trajectories.endpoints.events import DisabilityEvents, disability_events
+    from trajectories.endpoints.milestones import DisabilityMilestone, milestone
+    from trajectories.endpoints.multiverses import PRESETS, Multiverse, multiverse
     from trajectories.endpoints.relapse_labels import (
         CAGOL_2022,
         COMPLEMENTARY,

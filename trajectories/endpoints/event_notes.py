@@ -11,7 +11,7 @@ from trajectories.cohort import Cohort
 from trajectories.edss import ChangeRule
 from trajectories.endpoints.baselines import AfterRelapse, Fixed, Roving
 from trajectories.endpoints.flat import Visits
-from trajectories.endpoints.rules import DisabilityRule
+from trajectories.endpoints.rules import DisabilityRule, short_name
 
 __all__ = [
     "EndpointWarning",
@@ -122,7 +122,8 @@ def _relapses(cohort: Cohort, rule: DisabilityRule, events: pd.DataFrame) -> lis
     published = rule.pira.baseline
     if published is not None and not _same_kind(published, rule.baseline):
         notes.append(
-            f"{rule.pira.name} was published with another reference than this rule's: {published.describe()}."
+            f"{rule.pira.name} was published with another reference ({short_name(published)}) than this rule's "
+            f"({short_name(rule.baseline)})."
         )
     between = _relapse_since_last_visit(cohort, events)
     if between:

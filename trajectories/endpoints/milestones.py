@@ -20,7 +20,27 @@ from trajectories.endpoints.scales import ScaleChange, column_of, higher_is_wors
 from trajectories.printing import sentence
 from trajectories.suppression import check_limit
 
-__all__ = ["DisabilityMilestone", "milestone"]
+__all__ = ["DisabilityMilestone", "MilestoneRule", "milestone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilestoneRule:
+    """What counted as the milestone.
+
+    Parameters
+    ----------
+    name
+        Short name for tables and plots.
+    methods
+        One sentence for a Methods section.
+    kinds
+        What the events are called.
+    """
+
+    name: str
+    methods: str
+    kinds: tuple[str, ...] = ("milestone",)
+
 
 _STATUS = np.array(["not reached", "reached", "reached before", "not evaluable"], dtype=object)
 
@@ -32,16 +52,12 @@ class DisabilityMilestone:
     Parameters
     ----------
     patients_table
-        One row a patient: `patient`, `arm`, `n_visits`, `first_day` (where the search starts), `first_value`,
-        `last_day`, `last_confirmable_day`, `status` ("reached", "reached before", "not reached" or "not
-        evaluable"), `day` and `value` where it was reached, `confirmed_day`, `onset_after` (last visit before that
-        was below).
-    at
-        The level.
-    scale
-        The name of the scale.
-    definition
-        What counted, one sentence.
+        One row a patient: `patient`, `arm`, `n_visits`, `baseline_day` (where the search starts),
+        `baseline_value`, `last_day`, `last_confirmable_day`, `status` ("reached", "reached before", "not reached"
+        or "not evaluable"), `day` and `value` where it was reached, `confirmed_day`, `onset_after` (last visit
+        before that was below), `eligible_milestone` (evaluable and not there at the start).
+    rule
+        What counted: its name and a sentence.
     cohort_name, simulated
         Of the cohort.
     notes
@@ -51,9 +67,7 @@ class DisabilityMilestone:
     """
 
     patients_table: pd.DataFrame = field(repr=False)
-    at: float
-    scale: str
-    definition: str
+    rule: MilestoneRule
     cohort_name: str
     simulated: bool = False
     notes: tuple[str, ...] = ()
@@ -63,6 +77,19 @@ class DisabilityMilestone:
     def patients(self) -> pd.DataFrame:
         """One row a patient; a copy."""
         return self.patients_table.copy()
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """One row a patient who reached it after the start, in the columns of other events, for `time_to`."""
+        reached = self.patients_table[self.patients_table["status"] == "reached"]
+        frame = reached[["patient", "arm"]].assign(kind="milestone")
+        frame["reference_day"], frame["reference_value"] = reached["baseline_day"], reached["baseline_value"]
+        frame[["day", "value", "confirmed_day", "onset_after"]] = reached[
+            ["day", "value", "confirmed_day", "onset_after"]
+        ]
+        frame["onset_by"] = reached["day"]
+        frame["label"] = pd.Series(None, index=frame.index, dtype="str")
+        return frame.reset_index(drop=True)
 
     def summary(self) -> pd.DataFrame:
         """Count patients by arm and status.
@@ -90,11 +117,11 @@ class DisabilityMilestone:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.scale} {self.at:g} in '{self.cohort_name}' ({len(self.patients_table):,} patients)",
+            f"{self.rule.name} in '{self.cohort_name}' ({len(self.patients_table):,} patients)",
             "",
         ]
         lines += counts_table(self.summary(), self.suppress_below)
-        notes = [self.definition, *([str(SIMULATED)] if self.simulated else []), *self.notes]
+        notes = [self.rule.methods, *([str(SIMULATED)] if self.simulated else []), *self.notes]
         for note in notes:
             lines += sentence(note, bullet="  - ")
         return "\n".join(lines)
@@ -175,9 +202,10 @@ def milestone(
     notes = (f"{visits.missing} visits without {column_of(change)} were left out.",) if visits.missing else ()
     return DisabilityMilestone(
         patients_table=_patients(cohort, visits, found),
-        at=at,
-        scale=name,
-        definition=f"Reached: {name} {at:g} {worse}, {how}.",
+        rule=MilestoneRule(
+            name=f"{name} {at:g}{', irreversible' if irreversible else ''}",
+            methods=f"Reached: {name} {at:g} {worse}, {how}.",
+        ),
         cohort_name=cohort.name,
         simulated=cohort.simulated,
         notes=notes,
@@ -224,8 +252,8 @@ def _patients(cohort: Cohort, visits: Visits, found: dict[str, NDArray[np.int64]
 
     frame = cohort.patients_table[["patient", "arm"]].reset_index(drop=True)
     frame["n_visits"] = n_visits
-    frame["first_day"] = days(start)
-    frame["first_value"] = values(start)
+    frame["baseline_day"] = days(start)
+    frame["baseline_value"] = values(start)
     frame["last_day"] = days(np.where(n_visits > 0, visits.offsets[1:] - 1, -1))
     frame["last_confirmable_day"] = days(last)
     frame["status"] = pd.Series(_STATUS[status], dtype="str")
@@ -233,4 +261,5 @@ def _patients(cohort: Cohort, visits: Visits, found: dict[str, NDArray[np.int64]
     frame["value"] = values(reached)
     frame["confirmed_day"] = days(found["confirmed"])
     frame["onset_after"] = days(found["before"])
+    frame["eligible_milestone"] = (last >= 0) & (status < 2)
     return frame

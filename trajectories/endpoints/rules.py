@@ -14,7 +14,7 @@ from trajectories.endpoints.confirmation import Confirmed, DaysClear, days_clear
 from trajectories.endpoints.relapse_labels import MULLER_2023, PiraDefinition, RelapseAssociated
 from trajectories.endpoints.scales import ScaleChange, column_of, higher_is_worse
 
-__all__ = ["CARE_MS", "MSBASE", "TRIAL", "DisabilityRule", "pira_rule"]
+__all__ = ["CARE_MS", "MSBASE", "TRIAL", "DisabilityRule", "pira_rule", "short_name"]
 
 type Kind = Literal["worsening", "improvement"]
 
@@ -138,7 +138,7 @@ class DisabilityRule:
             if isinstance(self.confirmation.weeks, tuple)
             else (self.confirmation.weeks,)
         )
-        return f"{change}, {' or '.join(f'{week:g}' for week in weeks)} weeks, {_short(self.baseline)}"
+        return f"{change}, {' or '.join(f'{week:g}' for week in weeks)} weeks, {short_name(self.baseline)}"
 
     @property
     def methods(self) -> str:
@@ -210,9 +210,14 @@ def pira_rule(definition: PiraDefinition, rule: DisabilityRule | None = None) ->
     )
 
 
-def _short(baseline: Baseline) -> str:
+def short_name(baseline: Baseline) -> str:
+    """Name a reference in a few words.
+
+    >>> short_name(Roving(after="worsening"))
+    'roving after worsening'
+    """
     if isinstance(baseline, AfterRelapse):
-        return f"{_short(baseline.otherwise)}, new after relapses"
+        return f"{short_name(baseline.otherwise)}, new after relapses"
     if isinstance(baseline, Roving):
         return "roving" if baseline.after == "both" else f"roving after {baseline.after}"
     return "fixed"
