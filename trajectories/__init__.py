@@ -8,29 +8,48 @@ from typing import TYPE_CHECKING, Any
 # Public names and the modules they live in; a module is imported when one of its names is first used, so that
 # `import trajectories` stays fast.
 _PUBLIC = {
+    "AdverseEventRates": "endpoints.safety",
     "Cohort": "cohort",
     "CohortError": "tables",
     "ConvergenceError": "fitting.diagnostics",
     "Description": "description",
+    "DisabilityEvents": "endpoints.events",
+    "DisabilityMilestone": "endpoints.milestones",
+    "DropOut": "simulate",
     "Estimate": "estimate",
     "EstimateSet": "estimate",
     "ExtrapolationWarning": "estimands",
     "Fit": "fitting.fit",
     "FormulaError": "formulas",
-    "PairedTests": "paired",
-    "Stabilisation": "estimands",
-    "PointFit": "fitting.point",
-    "DropOut": "simulate",
+    "MriActivity": "endpoints.mri",
+    "Multiverse": "endpoints.multiverses",
+    "Neda3": "endpoints.neda",
     "OrdinalTruth": "simulate",
+    "PairedTests": "paired",
+    "PointFit": "fitting.point",
+    "RelapseRates": "endpoints.relapse_rates",
     "RelapseTruth": "simulate",
+    "Stabilisation": "estimands",
+    "TimeTo": "endpoints.survival",
     "VisitSchedule": "simulate",
+    "adverse_event_rates": "endpoints.safety",
+    "annualised_relapse_rate": "endpoints.relapse_rates",
+    "armss": "endpoints.severity",
     "change": "estimands",
     "contrast": "estimands",
     "describe": "description",
-    "expected_edss": "estimands",
+    "disability_events": "endpoints.events",
     "edss_at": "windows",
+    "expected_edss": "estimands",
+    "lesion_count": "estimands",
+    "lesion_free": "estimands",
     "load_fit": "fitting.storage",
     "maximise": "fitting.point",
+    "milestone": "endpoints.milestones",
+    "mri_activity": "endpoints.mri",
+    "msss": "endpoints.severity",
+    "multiverse": "endpoints.multiverses",
+    "neda3": "endpoints.neda",
     "paired_tests": "paired",
     "read_cohort": "reading",
     "relapse_free": "estimands",
@@ -44,36 +63,57 @@ _PUBLIC = {
     "simulated_three_dmts_400": "example_cohorts",
     "slope": "estimands",
     "stabilisation": "estimands",
+    "time_to": "endpoints.survival",
 }
-_MODULES = ("edss", "models", "plots", "priors")
+_MODULES = ("edss", "endpoints", "models", "plots", "priors")
 
 # Written out, as type checkers read it without running it; tests/test_imports.py holds the lists together.
 __all__ = [
+    "AdverseEventRates",
     "Cohort",
     "CohortError",
     "ConvergenceError",
     "Description",
+    "DisabilityEvents",
+    "DisabilityMilestone",
     "DropOut",
     "Estimate",
     "EstimateSet",
     "ExtrapolationWarning",
     "Fit",
     "FormulaError",
+    "MriActivity",
+    "Multiverse",
+    "Neda3",
     "OrdinalTruth",
     "PairedTests",
     "PointFit",
+    "RelapseRates",
     "RelapseTruth",
     "Stabilisation",
+    "TimeTo",
     "VisitSchedule",
+    "adverse_event_rates",
+    "annualised_relapse_rate",
+    "armss",
     "change",
     "contrast",
     "describe",
+    "disability_events",
     "edss",
     "edss_at",
+    "endpoints",
     "expected_edss",
+    "lesion_count",
+    "lesion_free",
     "load_fit",
     "maximise",
+    "milestone",
     "models",
+    "mri_activity",
+    "msss",
+    "multiverse",
+    "neda3",
     "paired_tests",
     "plots",
     "priors",
@@ -89,6 +129,7 @@ __all__ = [
     "simulated_three_dmts_400",
     "slope",
     "stabilisation",
+    "time_to",
 ]
 
 
@@ -107,15 +148,26 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from trajectories import edss, models, plots, priors
+    from trajectories import edss, endpoints, models, plots, priors
     from trajectories.cohort import Cohort
     from trajectories.description import Description, describe
+    from trajectories.endpoints.events import DisabilityEvents, disability_events
+    from trajectories.endpoints.milestones import DisabilityMilestone, milestone
+    from trajectories.endpoints.mri import MriActivity, mri_activity
+    from trajectories.endpoints.multiverses import Multiverse, multiverse
+    from trajectories.endpoints.neda import Neda3, neda3
+    from trajectories.endpoints.relapse_rates import RelapseRates, annualised_relapse_rate
+    from trajectories.endpoints.safety import AdverseEventRates, adverse_event_rates
+    from trajectories.endpoints.severity import armss, msss
+    from trajectories.endpoints.survival import TimeTo, time_to
     from trajectories.estimands import (
         ExtrapolationWarning,
         Stabilisation,
         change,
         contrast,
         expected_edss,
+        lesion_count,
+        lesion_free,
         relapse_free,
         relapse_rate,
         severity_probability,

@@ -1,6 +1,7 @@
 """Plots: functions of results. Each returns a matplotlib Figure, which `figure.savefig("name.pdf")` writes to a file."""
 
 from trajectories.plots.contrasts import forest
+from trajectories.plots.multiverses import multiverse
 from trajectories.plots.observed import edss_by_window, relapses
 from trajectories.plots.over_time import trajectories
 from trajectories.plots.predictive import posterior_predictive, prior_predictive
@@ -8,13 +9,17 @@ from trajectories.plots.proportional import proportional_odds
 from trajectories.plots.sampling import diagnostics, pairs
 from trajectories.plots.shares import outcomes
 from trajectories.plots.stability import change, margin_curve
+from trajectories.plots.survival import cumulative_incidence, kaplan_meier
 
 __all__ = [
     "change",
+    "cumulative_incidence",
     "diagnostics",
     "edss_by_window",
     "forest",
+    "kaplan_meier",
     "margin_curve",
+    "multiverse",
     "outcomes",
     "pairs",
     "posterior_predictive",
