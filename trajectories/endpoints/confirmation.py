@@ -93,7 +93,7 @@ class Confirmed:
     def days(self) -> tuple[float, ...]:
         """`weeks` in days."""
         weeks = self.weeks if isinstance(self.weeks, tuple) else (self.weeks,)
-        return tuple(round(7 * week, 6) for week in weeks)
+        return tuple(float(round(7 * week, 6)) for week in weeks)
 
     def describe(self) -> str:
         """Say it in the words of a Methods section."""

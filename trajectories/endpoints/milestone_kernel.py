@@ -1,7 +1,5 @@
 """The compiled search for a milestone: the first visit at a level that is confirmed, or never left again."""
 
-
-
 from __future__ import annotations
 
 from typing import Any
@@ -58,7 +56,7 @@ def _search(
                         off += 1
                     if holds and o.sustained_days > 0:
                         holds = off == z or day[off] - day[x] >= o.sustained_days
-                    if not holds and x == z - 1 and day[x] - day[a] <= o.accept_last_days:
+                    if not holds and x == z - 1 and 0 < o.accept_last_days >= day[x] - day[a]:
                         holds, c = True, -1
                     if holds:
                         reached[p], confirmed[p] = x, c

@@ -48,7 +48,7 @@ def multiverse(found: Multiverse) -> Figure:
     >>> from trajectories.endpoints import CARE_MS, TRIAL
     >>> from trajectories.endpoints.multiverses import multiverse as find
     >>> figure = multiverse(find(simulated_alemtuzumab_35(), [TRIAL, CARE_MS]))
-    >>> [ax.get_title() for ax in figure.axes]
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Worsening', 'PIRA', 'Improvement']
     """
     table = found.to_frame()
