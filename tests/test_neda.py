@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from trajectories.cohort import Cohort
 from trajectories.endpoints.neda import Neda3, neda3
-from trajectories.endpoints.neda_groups import wilson
 from trajectories.endpoints.rules import TRIAL, DisabilityRule
+from trajectories.endpoints.shares import wilson_limits
 from trajectories.reading import read_cohort
 
 VISITS = [0, 90, 180, 270, 360, 450, 540, 630, 720]
@@ -225,7 +225,7 @@ def test_a_cohort_without_mri_offers_neda_2_and_nothing_silently() -> None:
         ({"mri_from": 1.6}, "one scan could stand for both"),
         ({"components": ("relapse", "lesions")}, "components must"),
         ({"components": ()}, "components must"),
-        ({"confidence": 1}, "confidence"),
+        ({"ci": 1}, "ci"),
         ({"rule": DisabilityRule(kinds=("improvement",))}, "finds no worsening"),
         ({"suppress_below": 1}, "suppress_below"),
     ],
@@ -406,15 +406,17 @@ def test_patients_who_are_lost_at_random_bias_the_evaluable_but_not_kaplan_meier
 def test_wilson_inverts_the_score_test() -> None:
     z = 1.959963984540054
     for count, n in [(12, 35), (1, 10), (34, 35), (200, 1000)]:
-        for limit in wilson(count, n):
+        for limit in wilson_limits(count, n):
             assert abs(count / n - limit) / math.sqrt(limit * (1 - limit) / n) == pytest.approx(z)
-    assert wilson(0, 35)[0] == 0.0
-    assert wilson(35, 35)[1] == 1.0
-    assert all(math.isnan(limit) for limit in wilson(0, 0))
+    assert wilson_limits(0, 35)[0] == 0.0
+    assert wilson_limits(35, 35)[1] == 1.0
+    assert all(math.isnan(limit) for limit in wilson_limits(0, 0))
 
 
 def test_a_third_of_35_is_twenty_to_fifty_percent() -> None:
-    lower, upper = (limit for limit in wilson(round(0.33 * 35), 35))  # 12 of 35, printed as 33 % or 34 %
+    lower, upper = (
+        float(limit) for limit in wilson_limits(round(0.33 * 35), 35)
+    )  # 12 of 35, printed as 33 % or 34 %
     assert (round(lower, 2), round(upper, 2)) == (0.21, 0.51)
     p, n, z2 = 0.33, 35, 1.959963984540054**2  # what a reader gets from the printed 33 % of 35
     centre, half = p + z2 / 2 / n, math.sqrt(z2 * (p * (1 - p) / n + z2 / 4 / n**2))

@@ -15,12 +15,12 @@ from trajectories.endpoints.event_notes import EndpointWarning
 from trajectories.endpoints.events import disability_events
 from trajectories.endpoints.relapse_labels import PIRA_PRESETS
 from trajectories.endpoints.rules import CARE_MS, MSBASE, TRIAL, DisabilityRule, pira_rule
+from trajectories.endpoints.shares import wilson_limits
 from trajectories.printing import aligned, sentence
 from trajectories.suppression import check_limit
 
 __all__ = ["PRESETS", "Multiverse", "multiverse"]
 
-_Z = 1.959963984540054  # 97.5 % point of the normal distribution
 
 PRESETS: tuple[DisabilityRule, ...] = (
     TRIAL,
@@ -185,7 +185,7 @@ def _rows(
         found = mine[(mine["kind" if outcome == kind else "label"] == outcome) & mine["patient"].isin(who)]
         unlabelled = outcome != kind and bool(mine.loc[mine["kind"] == kind, "label"].isna().any())
         n = found["patient"].nunique()
-        lower, upper = _wilson(n, eligible)
+        lower, upper = (float(limit) for limit in wilson_limits(n, eligible))
         missing = math.nan
         rows.append(
             {
@@ -197,15 +197,6 @@ def _rows(
             }
         )  # fmt: skip
     return rows
-
-
-def _wilson(n: int, of: int) -> tuple[float, float]:
-    if not of:
-        return math.nan, math.nan
-    share, z2 = n / of, _Z**2
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = _Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2)) / (1 + z2 / of)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _notes(notes: dict[str, list[str]], n_rules: int) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Neda3:
         What was asked for.
     at, mri_from
         Years from time 0 to which the answer holds, and from which lesions count.
-    confidence
+    ci
         Level of the intervals.
     notes
         Sentences on what the numbers mean and what was left out.
@@ -59,7 +59,7 @@ class Neda3:
     components: tuple[str, ...]
     at: float
     mri_from: float
-    confidence: float
+    ci: float
     notes: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -102,7 +102,7 @@ class Neda3:
             index_date=self.index_date,
             simulated=self.simulated,
             at=self.at,
-            confidence=self.confidence,
+            ci=self.ci,
             notes=self.notes,
         )
 
@@ -119,7 +119,7 @@ def neda3(
     components: Sequence[str] = COMPONENTS,
     tolerance: float = 0.25,
     by: str | None = "arm",
-    confidence: float = 0.95,
+    ci: float = 0.95,
     suppress_below: int | None = None,
 ) -> Neda3:
     """Say who has no evidence of disease activity: no relapse, no confirmed worsening, no new lesion.
@@ -150,7 +150,7 @@ def neda3(
         this time before the end, else the first after it, is looked at, and what it shows counts.
     by
         Column of the patients to group by; None takes all together.
-    confidence
+    ci
         Level of the intervals.
     suppress_below
         Hide counts from 1 to this minus 1, and what would give them away; None hides nothing.
@@ -191,7 +191,7 @@ def neda3(
     [0.5, 0.33, 0.67]
     """
     chosen = _checked(cohort, components)
-    _check_numbers(at, mri_from, tolerance, confidence)
+    _check_numbers(at, mri_from, tolerance, ci)
     check_limit(suppress_below)
     events = None
     rule_name = ""
@@ -204,7 +204,7 @@ def neda3(
     patients = patient_answers(
         cohort, events, at=at, mri_from=mri_from, tolerance=tolerance, components=chosen
     )
-    table = group_table(patients, groups, at=at, confidence=confidence, suppress_below=suppress_below)
+    table = group_table(patients, groups, at=at, ci=ci, suppress_below=suppress_below)
     return Neda3(
         groups_table=table,
         patients_table=patients,
@@ -217,7 +217,7 @@ def neda3(
         components=chosen,
         at=float(at),
         mri_from=float(mri_from),
-        confidence=confidence,
+        ci=ci,
         notes=(
             *neda_notes(cohort, chosen, rule_name=rule_name, tolerance=tolerance, mri_from=mri_from),
             *groups.note(),
@@ -251,7 +251,7 @@ def _checked(cohort: Cohort, components: Sequence[str]) -> tuple[str, ...]:
     return tuple(component for component in COMPONENTS if component in given)
 
 
-def _check_numbers(at: float, mri_from: float, tolerance: float, confidence: float) -> None:
+def _check_numbers(at: float, mri_from: float, tolerance: float, ci: float) -> None:
     if not (math.isfinite(at) and at > 0):
         raise ValueError(f"at must be a positive number of years, not {at!r}.")
     if not (math.isfinite(tolerance) and 0 <= tolerance < at):
@@ -263,5 +263,5 @@ def _check_numbers(at: float, mri_from: float, tolerance: float, confidence: flo
             f"mri_from ({mri_from:g}) and at ({at:g}) are less than two tolerances of {tolerance:g} years apart: "
             "one scan could stand for both."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, not {confidence!r}.")
+    if not 0 < ci < 1:
+        raise ValueError(f"ci must lie between 0 and 1, not {ci!r}.")

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from trajectories.endpoints.groups import PatientGroups
 from trajectories.endpoints.neda_patients import ANSWERS, seen_days
+from trajectories.endpoints.shares import wilson_limits
 from trajectories.endpoints.survival_steps import count_steps, greenwood, log_log_interval, survival_of
 from trajectories.suppression import hidden_cells
 
-__all__ = ["activity_table", "group_table", "reason_table", "wilson"]
+__all__ = ["activity_table", "group_table", "reason_table"]
 
 _NUMBERS = ["proportion", "lower", "upper", "lowest", "highest", "km", "km_lower", "km_upper"]
 _COUNTS = ["neda", "active", "not_evaluable"]
@@ -21,32 +22,12 @@ _COUNTS = ["neda", "active", "not_evaluable"]
 type Bools = NDArray[np.bool_]
 
 
-def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a proportion p = count / n by the score test, which does not leave 0 to 1.
-
-    (p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n); NaN without patients. Source: Wilson 1927
-    (doi:10.1080/01621459.1927.10502953).
-
-    >>> [round(limit, 3) for limit in wilson(12, 35)]
-    [0.208, 0.508]
-    """
-    from scipy.special import ndtri
-
-    if n == 0:
-        return math.nan, math.nan
-    p, z2 = count / n, float(ndtri((1 + confidence) / 2)) ** 2
-    centre, half = p + z2 / (2 * n), math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n**2)))
-    lower, upper = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
-    return (0.0 if count == 0 else lower), (1.0 if count == n else upper)
-
-
 def group_table(
-    patients: pd.DataFrame, groups: PatientGroups, *, at: float, confidence: float, suppress_below: int | None
+    patients: pd.DataFrame, groups: PatientGroups, *, at: float, ci: float, suppress_below: int | None
 ) -> pd.DataFrame:
     """Return the frame of `Neda3.to_frame()`."""
     rows = [
-        {"group": name, **_group(patients[groups.members(g)], at, confidence)}
-        for g, name in enumerate(groups.names)
+        {"group": name, **_group(patients[groups.members(g)], at, ci)} for g, name in enumerate(groups.names)
     ]
     table = pd.DataFrame(rows)
     hidden = _hidden(table, suppress_below)
@@ -60,11 +41,11 @@ def group_table(
     return table.assign(suppressed=suppressed)
 
 
-def _group(patients: pd.DataFrame, at: float, confidence: float) -> dict[str, float]:
+def _group(patients: pd.DataFrame, at: float, ci: float) -> dict[str, float]:
     neda, active, unknown = (int((patients["answer"] == answer).sum()) for answer in ANSWERS)
     n, evaluable = len(patients), neda + active
-    lower, upper = wilson(neda, evaluable, confidence)
-    km, km_lower, km_upper, at_risk = _kaplan_meier(patients, confidence)
+    lower, upper = (float(limit) for limit in wilson_limits(neda, evaluable, ci))
+    km, km_lower, km_upper, at_risk = _kaplan_meier(patients, ci)
     return {
         "patients": n,
         "neda": neda,
@@ -83,7 +64,7 @@ def _group(patients: pd.DataFrame, at: float, confidence: float) -> dict[str, fl
     }
 
 
-def _kaplan_meier(patients: pd.DataFrame, confidence: float) -> tuple[float, float, float, int]:
+def _kaplan_meier(patients: pd.DataFrame, ci: float) -> tuple[float, float, float, int]:
     """Estimate the share free of activity at the end of the window, and count who was still at risk then.
 
     Missing if nobody was observed to the end without activity and the estimate is not yet 0: it is not known there.
@@ -102,7 +83,7 @@ def _kaplan_meier(patients: pd.DataFrame, confidence: float) -> tuple[float, flo
     if reached == 0 and survival[0] > 0:
         return math.nan, math.nan, math.nan, 0
     error = survival * greenwood(steps)[-1:] if survival[0] > 0 else np.array([np.nan])
-    lower, upper = log_log_interval(survival, error, float(ndtri((1 + confidence) / 2)))
+    lower, upper = log_log_interval(survival, error, float(ndtri((1 + ci) / 2)))
     return float(survival[0]), float(lower[0]), float(upper[0]), reached
 
 

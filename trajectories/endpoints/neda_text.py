@@ -49,11 +49,11 @@ def neda_text(
     index_date: str,
     simulated: bool,
     at: float,
-    confidence: float,
+    ci: float,
     notes: Sequence[str],
 ) -> str:
     """Write the answers, the proportions, what was seen and what was missing, then the notes."""
-    level = f"{100 * confidence:g} %"
+    level = f"{100 * ci:g} %"
     lines = sentence(title)
     if simulated:
         lines.append("SIMULATED data: nobody was treated.")
