@@ -120,6 +120,8 @@ def disability_events(
     confirmed, not at the last visit: where follow-up differs between arms, the last months of which nothing can
     be confirmed would count as time without events.
 
+    The first call after installation compiles the search, which takes about ten seconds; the result is kept.
+
     Parameters
     ----------
     cohort

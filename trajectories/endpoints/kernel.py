@@ -1,8 +1,9 @@
 """The compiled scan for events: one pass over flat arrays sorted by patient and day; no patient is a Python object.
 
 Values are on a scale where higher is worse. A visit serves as reference by its index, so that its thresholds,
-which depend on the reference's value, are looked up and not computed. `oracle.py` in the tests says the same in
-plain Python.
+which depend on the reference's value, are looked up and not computed. `tests/endpoint_oracle.py` says the same in
+plain Python. All of it is in one file because numba keeps compiled code until the file of the outermost function
+changes, whatever happens to the files of the functions it calls.
 """
 
 # ruff: noqa: SIM102, SIM110  (numba compiles no generator expressions; short conditions read better)
@@ -23,6 +24,7 @@ __all__ = [
     "REFERENCE",
     "Options",
     "Scan",
+    "first_at",
     "scan",
 ]
 
@@ -95,7 +97,8 @@ class Scan(NamedTuple):
 
 
 def _jit(function: Any) -> Any:
-    return numba.njit(cache=True)(function)
+    """Compile a part of the scan; without wrappers to be called from Python, which take most of the time to compile."""
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 @_jit
@@ -476,7 +479,6 @@ def _record(
     return label
 
 
-@_jit
 def _scan_all(
     offsets: Any,
     roffsets: Any,
@@ -495,6 +497,9 @@ def _scan_all(
         a, z, r0, r1 = offsets[p], offsets[p + 1], roffsets[p], roffsets[p + 1]
         _distances(day, relapse, a, z, r0, r1, since, until)
         _scan_patient(a, z, r0, r1, day, value, worse, better, fit, relapse, since, until, visits, o, out, p)
+
+
+_compiled = numba.njit(cache=True)(_scan_all)
 
 
 def scan(
@@ -521,5 +526,83 @@ def scan(
         zeros(), none(n), none(n), none(n), none((n, len(options.earliest))), none(n), none(n), none(n), zeros(),
         zeros(), zeros(), none(n), none(n), none(patients), none(patients),
     )  # fmt: skip
-    _scan_all(offsets, relapse_offsets, day, value, worse, better, fit, relapse, options, out)
+    _compiled(offsets, relapse_offsets, day, value, worse, better, fit, relapse, options, out)
     return out
+
+
+def _search(
+    offsets: Any, roffsets: Any, day: Any, there: Any, fit: Any, relapse: Any, o: Any, for_good: bool,
+    start: Any, reached: Any, confirmed: Any, last: Any, before: Any,
+) -> None:  # fmt: skip
+    since, until = np.empty(len(day)), np.empty(len(day))
+    for p in range(len(offsets) - 1):
+        a, z = offsets[p], offsets[p + 1]
+        _distances(day, relapse, a, z, roffsets[p], roffsets[p + 1], since, until)
+        if a == z:
+            continue
+        s = a
+        if not o.from_first_visit:
+            while s < z and day[s] <= 0:
+                s += 1
+            if s > a and day[s - 1] >= -o.baseline_days:
+                s -= 1
+        if s == z:
+            continue
+        start[p] = s
+        if for_good:
+            x = z
+            while x > s and there[x - 1]:
+                x -= 1
+            if x < z - 1:
+                reached[p] = x
+            last[p] = z - 2 if z - 2 >= s else -1
+        else:
+            x = s
+            while x < z:
+                if there[x]:
+                    c, _ = _confirming(day, fit, since, until, x, z, o)
+                    holds = c >= 0
+                    i = x + 1 if o.every_visit else c
+                    while holds and i <= c:
+                        holds = there[i]
+                        i += 1
+                    off = c + 1
+                    while holds and off < z and there[off]:
+                        off += 1
+                    if holds and o.sustained_days > 0:
+                        holds = off == z or day[off] - day[x] >= o.sustained_days
+                    if not holds and x == z - 1 and 0 < o.accept_last_days >= day[x] - day[a]:
+                        holds, c = True, -1
+                    if holds:
+                        reached[p], confirmed[p] = x, c
+                        break
+                x += 1
+            for x in range(z - 1, s - 1, -1):
+                c, _ = _confirming(day, fit, since, until, x, z, o)
+                if c >= 0 or (x == z - 1 and o.accept_last_days > 0):
+                    last[p] = x
+                    break
+        if reached[p] >= 0:
+            x = reached[p] - 1
+            while x >= s and there[x]:
+                x -= 1
+            before[p] = x if x >= s else -1
+
+
+_compiled_search = numba.njit(cache=True)(_search)
+
+
+def first_at(
+    offsets: NDArray[np.int64],
+    relapse_offsets: NDArray[np.int64],
+    day: NDArray[np.float64],
+    there: NDArray[np.bool_],
+    fit: NDArray[np.bool_],
+    relapse: NDArray[np.float64],
+    options: Options,
+    for_good: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find by patient the index of: the first visit searched, where it was reached, confirmed, the last that could be, the last below."""
+    out = tuple(np.full(len(offsets) - 1, -1, dtype=np.int64) for _ in range(5))
+    _compiled_search(offsets, relapse_offsets, day, there, fit, relapse, options, for_good, *out)
+    return out  # type: ignore[return-value]

@@ -225,7 +225,7 @@ def _check(at: float, scale: ScaleChange | None, search_from: str) -> None:
 def _scan(
     cohort: Cohort, rule: DisabilityRule, visits: Visits, at: float, upwards: bool, irreversible: bool
 ) -> dict[str, NDArray[np.int64]]:
-    from trajectories.endpoints.milestone_kernel import first_at
+    from trajectories.endpoints.kernel import first_at
 
     sign = 1.0 if upwards else -1.0
     offsets, onsets = relapse_days(cohort)

@@ -1,4 +1,4 @@
-"""Simulated patients for what readers of events must know: stable patients who fluctuate, and courses as in a registry."""
+"""Simulated courses as in a registry, where relapses leave steps and EDSS fluctuates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import trajectories as tj
 
 LEVELS = np.array([1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0])
 SHARES = np.array([14, 18, 15, 14, 12, 10, 6, 4, 3, 4]) / 100
-NO_RELAPSES = pd.DataFrame({"patient": [], "day": []})
 
 
 def on_scale(values: np.ndarray) -> np.ndarray:
@@ -24,19 +23,6 @@ def cohort_of(day: np.ndarray, edss: np.ndarray, relapses: pd.DataFrame) -> tj.C
     patient = np.repeat(np.arange(len(edss)), edss.shape[1])
     visits = pd.DataFrame({"patient": patient, "day": day.ravel(), "edss": on_scale(edss).ravel()})
     return tj.read_cohort(visits, relapses=relapses)
-
-
-def stable_patients(
-    n: int, *, within_sd: float = 0.0, correlation: float = 0.0, rater_sd: float = 0.0, seed: int = 1
-) -> tj.Cohort:
-    """Constant true EDSS for two years of quarterly visits, seen through fluctuation and rater error; no relapses."""
-    rng = np.random.default_rng(seed)
-    wave = rng.normal(size=(n, 9))
-    for visit in range(1, 9):
-        wave[:, visit] = correlation * wave[:, visit - 1] + math.sqrt(1 - correlation**2) * wave[:, visit]
-    truth = rng.choice(LEVELS, p=SHARES, size=(n, 1))
-    edss = truth + within_sd * wave + rater_sd * rng.normal(size=(n, 9))
-    return cohort_of(np.tile(91 * np.arange(9), (n, 1)), edss, NO_RELAPSES)
 
 
 def registry(n: int, *, years: int = 4, seed: int = 1) -> tj.Cohort:
