@@ -356,6 +356,56 @@ def test_the_print_names_no_patient_and_says_simulated() -> None:
     assert not any(patient in text.split() for patient in cohort.patients["patient"])
 
 
+def test_every_reason_is_given_where_it_applies() -> None:
+    def reasons(visits: list[tuple[int, float]], relapses: list[int], rule: e.DisabilityRule) -> list[str]:
+        return e.disability_events(one(visits, relapses), rule).not_confirmed["reason"].tolist()
+
+    last = "at the last visit: no later visit to confirm it"
+    bounded = e.DisabilityRule(confirmation=e.Confirmed(weeks=12, tolerance=(0, 30)))
+    assert reasons([(0, 2.0), (90, 3.0), (150, 3.0)], [], bounded) == [
+        "follow-up ended too early to confirm it (84 to 114 days later)",
+        last,
+    ]
+    assert reasons([(0, 2.0), (90, 3.0), (290, 3.0)], [], bounded) == ["no visit 84 to 114 days later", last]
+    assert reasons([(0, 2.0), (90, 3.0), (180, 3.0)], [170], bounded)[0] == (
+        "no visit 84 to 114 days later could confirm it: fewer than 30 days after a relapse onset"
+    )
+    lasting = replace(bounded, confirmation=replace(bounded.confirmation, sustained_days=180))
+    assert reasons([(0, 2.0), (90, 3.0), (180, 3.0), (200, 2.0)], [], lasting) == [
+        "confirmed, but not sustained (180 days asked for)"
+    ]
+    far = replace(bounded, event_clear_of_relapse=30)
+    assert reasons([(0, 2.0), (90, 3.0), (180, 2.0)], [80], far) == [
+        "fewer than 30 days after a relapse onset"
+    ]
+
+
+def test_cohorts_without_anything_to_find_are_no_error() -> None:
+    frame = pd.DataFrame({"patient": ["a", "b"], "day": [0, 0], "edss": [math.nan, math.nan]})
+    nothing = e.disability_events(tj.read_cohort(frame))
+    assert nothing.events.empty
+    assert nothing.patients["why_not"].tolist() == ["no visit with EDSS"] * 2
+    assert "no visit with EDSS" in str(nothing)
+    assert e.milestone(tj.read_cohort(frame)).summary()["not_evaluable"].tolist() == [2]
+    assert e.multiverse(tj.read_cohort(frame), [e.TRIAL]).to_frame()["eligible"].tolist() == [0] * 4
+
+
+def test_labels_do_not_give_a_hidden_count_away() -> None:
+    rows = []
+    for patient in range(12):  # 10 PIRA, 2 RAW
+        rows += [(f"p{patient}", day, value) for day, value in ((0, 2.0), (91, 3.0), (270, 3.0))]
+    relapses = pd.DataFrame({"patient": ["p0", "p1"], "day": [80, 80]})
+    cohort = tj.read_cohort(pd.DataFrame(rows, columns=["patient", "day", "edss"]), relapses=relapses)
+    [row] = [
+        line
+        for line in str(e.disability_events(cohort, TRIAL, suppress_below=5)).splitlines()
+        if "worsening  " in line
+    ]
+    assert "<5" in row
+    assert "10" not in row.split()
+    assert "hidden" in row
+
+
 def test_the_frames_are_copies() -> None:
     result = e.disability_events(one([(0, 2.0), (91, 3.0), (270, 3.0)], []), TRIAL)
     events = result.events

@@ -35,9 +35,9 @@ class Fixed:
     def __post_init__(self) -> None:
         days_clear(self.clear_of_relapse, "clear_of_relapse")
 
-    def describe(self) -> str:
+    def describe(self, search_from: str = "index date") -> str:
         """Say it in the words of a Methods section."""
-        return f"a fixed reference, {_first(self.clear_of_relapse)}"
+        return f"a fixed reference, {_first(self.clear_of_relapse, search_from)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +88,11 @@ class Roving:
                 f"small_changes: {self.small_changes!r} cannot move a reference that only {self.after} moves."
             )
 
-    def describe(self) -> str:
+    def describe(self, search_from: str = "index date") -> str:
         """Say it in the words of a Methods section."""
         kinds = "worsening or improvement" if self.after == "both" else self.after
         text = (
-            f"a roving reference, first {_first(self.clear_of_relapse)}, moved to the "
+            f"a roving reference, first {_first(self.clear_of_relapse, search_from)}, moved to the "
             f"{_WHERE[self.to]} after each confirmed {kinds}"
         )
         if self.small_changes != "none":
@@ -137,10 +137,10 @@ class AfterRelapse:
         if self.wait is not None and not self.wait >= 0:
             raise ValueError(f"wait: a number of days from 0 up, or None, not {self.wait!r}.")
 
-    def describe(self) -> str:
+    def describe(self, search_from: str = "index date") -> str:
         """Say it in the words of a Methods section."""
         lower = ", never lower than the one before" if self.never_lower else ""
-        return f"{self.otherwise.describe()}, and a new reference after each relapse{lower}"
+        return f"{self.otherwise.describe(search_from)}, and a new reference after each relapse{lower}"
 
 
 _WHERE = {
@@ -152,9 +152,11 @@ _WHERE = {
 type Baseline = Fixed | Roving | AfterRelapse
 
 
-def _first(clear: DaysClear) -> str:
+def _first(clear: DaysClear, search_from: str) -> str:
     distance = days_text(clear)
     which = f" that was not {distance} a relapse onset" if distance else ""
+    if search_from == "first visit":
+        return f"the first visit{which}"
     return f"the last visit at or before time 0{which}, or else the first later one"
 
 

@@ -57,6 +57,8 @@ def notes_and_warnings(
     notes += _left_out(rule, visits, patients)
     notes += _arms(cohort, rule, randomised)
     notes += _relapses(cohort, rule, events)
+    if "improvement" not in rule.kinds:
+        notes.append("Improvement was not looked for: report it beside worsening.")
     unconfirmed = int((events["confirmed_day"].isna()).sum())
     if unconfirmed:
         notes.append(f"{unconfirmed} events at the last visit were accepted without confirmation.")
@@ -119,6 +121,11 @@ def _relapses(cohort: Cohort, rule: DisabilityRule, events: pd.DataFrame) -> lis
             "No relapse table was given: nothing could be labelled RAW or PIRA, no visit is near a relapse."
         ]
     notes = []
+    if len(cohort.arms) > 1 and rule.pira.relapse_free and "worsening" in rule.kinds:
+        notes.append(
+            f"{rule.pira.name} asks for times without relapses: where a drug prevents relapses, more of its patients can "
+            "have PIRA, which biases its effect on PIRA towards none; COMPLEMENTARY does so less."
+        )
     published = rule.pira.baseline
     if published is not None and not _same_kind(published, rule.baseline):
         notes.append(

@@ -144,10 +144,12 @@ class DisabilityRule:
     def methods(self) -> str:
         """The paragraph for a Methods section, with its sources."""
         kinds = " and ".join(self.kinds)
+        were = "were" if len(self.kinds) > 1 else "was"
         sentences = [
-            f"Disability {kinds} was defined by thresholds that depend on the reference value. {_change(self)}"
+            f"Disability {kinds} {were} defined by thresholds that depend on the reference value.",
+            _change(self),
         ]
-        sentences.append(f"The reference was {self.baseline.describe()}.")
+        sentences.append(f"The reference was {self.baseline.describe(self.search_from)}.")
         sentences.append(f"Events were {self.confirmation.describe()}.")
         clear = days_text(self.event_clear_of_relapse)
         if clear:
