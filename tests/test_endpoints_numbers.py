@@ -59,7 +59,8 @@ def brute_milestone(
             and not any(0 <= visits[j][0] - r < 30 for r in relapses)
         ]
         if confirming and all(visits[j][1] >= at for j in range(i, confirming[0] + 1)):
-            return visits[i][0], visits[confirming[0]][0], i in start or i == searched[0]
+            always = all(visits[j][1] >= at for j in searched if j <= i)
+            return visits[i][0], visits[confirming[0]][0], always
     return None
 
 
@@ -116,6 +117,14 @@ def test_milestones_are_msprogs(shared_data: Path, setting: str, options: dict[s
     ]
     reached = found.patients.dropna(subset="day")
     assert list(zip(reached["patient"], reached["day"], reached["value"], strict=True)) == want
+
+
+def test_times_to_milestones_and_composites_can_be_had() -> None:
+    cohort = tj.simulated_three_dmts_400()
+    reached = e.milestone(cohort, 4)
+    assert "milestone" in str(tj.time_to(reached, kind="milestone"))  # type: ignore[arg-type]
+    parts = [e.disability_events(cohort, rule) for rule in (e.TRIAL, e.CARE_MS)]
+    assert "first of TRIAL or CARE_MS" in str(tj.time_to(e.first_of(parts)))  # type: ignore[arg-type]
 
 
 def test_milestones_say_what_they_mean_and_refuse_what_is_none() -> None:

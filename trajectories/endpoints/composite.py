@@ -169,7 +169,11 @@ def first_of(results: Sequence[DisabilityEvents]) -> CompositeEvents:
     )
     watched = (day > start) & (day <= end)
     late = int((~watched).sum())
-    notes = list(dict.fromkeys(note for r in results for note in r.notes))
+    said: dict[str, list[str]] = {}
+    for r in results:
+        for note in r.notes:
+            said.setdefault(note, []).append(r.rule.name)
+    notes = [note if len(by) == len(results) else f"{', '.join(by)}: {note}" for note, by in said.items()]
     if late:
         notes.append(f"{late} first events came when not every component was at risk, and were left out.")
     kept = first[watched].sort_values(["_row", "day"], kind="stable").drop(columns="_row")

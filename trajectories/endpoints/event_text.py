@@ -44,7 +44,7 @@ def counts_table(summary: pd.DataFrame, below: int | None) -> list[str]:
         count = int(value)  # type: ignore[call-overload]
         return f"<{below}" if below is not None and 0 < count < below else f"{count}"
 
-    header = [str(name).replace("_", " ") for name in summary.columns]
+    header = [str(name).replace("_", " ") if str(name).islower() else str(name) for name in summary.columns]
     rows = [[cell(value) for value in row] for row in summary.astype({"arm": "str"}).to_numpy(dtype=object)]
     for row, giving_away in zip(rows, _labels_to_hide(summary, below), strict=True):
         for column in giving_away:

@@ -144,7 +144,8 @@ def milestone(
 
     Reached at the first visit at the level or worse that is confirmed: so are all visits up to the first
     eligible confirming one. Irreversible: the minimum of that score and all later ones is at the level or worse,
-    and there is at least one later score. Who is there at the start is not at risk ("reached before").
+    and there is at least one later score. Who is there at the start, and stays until it is confirmed, is not at risk
+    ("reached before").
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ def _patients(cohort: Cohort, visits: Visits, found: dict[str, NDArray[np.int64]
     start, reached, last = found["start"], found["reached"], found["last"]
     n_visits = np.diff(visits.offsets)
     status = np.where(reached >= 0, 1, np.where((start < 0) | (last < 0), 3, 0))
-    status = np.where((reached >= 0) & (reached == start), 2, status)
+    status = np.where((reached >= 0) & (found["before"] < 0), 2, status)
 
     def days(at: NDArray[np.int64]) -> pd.Series:
         day = np.where(at >= 0, visits.day[at], 0) if len(visits.day) else np.zeros(len(at))
