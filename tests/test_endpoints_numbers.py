@@ -284,3 +284,12 @@ def test_the_lists_of_public_names_hold_together() -> None:
     assert all(getattr(e, name) is not None for name in e.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Rule'"):
         _ = e.Rule
+
+
+def test_the_onset_is_before_the_first_visit_with_the_change_even_if_that_could_not_be_confirmed() -> None:
+    # At day 100 EDSS is worse, but no visit lies 168 to 200 days later; that of day 310 is confirmed at 500.
+    visits = pd.DataFrame({"patient": 1, "day": [0, 60, 100, 310, 500], "edss": [3.0, 3.0, 4.5, 4.5, 4.5]})
+    rule = e.DisabilityRule(confirmation=e.Confirmed(weeks=24, tolerance=(0, 32)))
+    event = e.disability_events(tj.read_cohort(visits), rule).events.iloc[0]
+    assert (event["day"], event["confirmed_day"]) == (310, 500)
+    assert (event["onset_after"], event["onset_by"]) == (60, 100)

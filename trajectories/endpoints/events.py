@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,8 @@ class DisabilityEvents:
         One row an event, sorted by patient and day: `patient`, `arm`, `kind` ("worsening" or "improvement"),
         `reference_day`, `reference_value` (what it is compared with), `day`, `value`, `confirmed_day`,
         `confirmed_value` (the first confirming visit; missing if accepted without), `onset_after`, `onset_by`
-        (the change began after the last visit without it, by the visit of the event), `label` ("RAW", "PIRA" or
+        (the change began after the last visit without it, by the first with it; the event is a later one where
+        that visit could not be confirmed), `label` ("RAW", "PIRA" or
         "undefined"; missing for improvement, and without a relapse table), `sustained` (whether it held at all
         remaining visits), `sustained_days` (from the event to the last visit at which it held),
         `pira_confirmed_day` (the confirming visit that makes it PIRA). With several confirmation times a column
@@ -178,7 +180,8 @@ def disability_events(
         events = first.reset_index(drop=True)
     notes, problems = notes_and_warnings(cohort, rule, visits, events, candidates, patients, randomised)
     for problem in problems:
-        warnings.warn(problem, stacklevel=2)
+        # points at the script, not at this package
+        warnings.warn(problem, skip_file_prefixes=(str(Path(__file__).parents[1]),))
     return DisabilityEvents(
         events_table=events,
         not_confirmed_table=candidates,
@@ -205,7 +208,8 @@ def event_table(cohort: Cohort, rule: DisabilityRule, visits: Visits, found: Sca
     frame["confirmed_day"] = _days(visits, confirmed)
     frame["confirmed_value"] = _values(visits, confirmed)
     frame["onset_after"] = _days(visits, found.before[at])
-    frame["onset_by"] = frame["day"]
+    # The change was there from the visit after the last one without it; `day` is later where that visit could not be confirmed.
+    frame["onset_by"] = _days(visits, found.before[at] + 1)
     label = _LABELS[found.label[at]] if cohort.relapses_table is not None else None
     frame["label"] = pd.Series(label, index=frame.index, dtype="str")
     last = visits.offsets[visits.patient[at] + 1] - 1
