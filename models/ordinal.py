@@ -14,7 +14,7 @@ from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
-from trajectories.models.blocks import averaging, levels, patient_effects
+from trajectories.models.blocks import averaging, levels, patient_effects, visit_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
     coefficient_priors,
@@ -25,6 +25,7 @@ from trajectories.models.blocks.coefficients import (
 from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
 from trajectories.models.blocks.cutpoints import (
     average_scale,
+    averaged_cumulative,
     bounds,
     cutpoints_from_probabilities,
     log_share_within,
@@ -33,6 +34,7 @@ from trajectories.models.blocks.cutpoints import (
 )
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
 from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.models.blocks.visit_effects import VisitEffects
 from trajectories.priors import (
     LKJ,
     Exponential,
@@ -40,6 +42,7 @@ from trajectories.priors import (
     InducedDirichlet,
     Normal,
     Prior,
+    check_scale,
     values,
 )
 
@@ -47,6 +50,9 @@ __all__ = ["OrdinalMixed", "OrdinalPriors"]
 
 # Spread of the latent score that a visit's level stands for: one over the root of the information in a finely graded level.
 NOISE = {"logit": 3.0**0.5, "probit": 1.0}
+
+# How much less a visit's level says than a finely graded one would. Measured on 100 patients with 8 visits; only coordinates rest on it.
+COARSE = 1.1
 
 CUTPOINTS = tuple(f"{low:g}|{high:g}" for low, high in zip(edss.LEVELS[:-1], edss.LEVELS[1:], strict=True))
 
@@ -62,26 +68,35 @@ class OrdinalPriors(CoefficientPriors, PatientPriors):
     terms
         Of single terms by name, per unit of the term as the summary reports it; these replace `coefficients`.
     cutpoints
-        Of the level probabilities, averaged over patients, at the mean of the fixed terms: one patient's worth spread over
+        Of the level probabilities, averaged over patients, at the mean of the fixed terms: half a patient's worth spread over
         the 20 levels. It pulls mean EDSS towards the middle of the scale, 5.2, by about concentration / patients of the way:
-        by 0.05 with 35 patients at 3.3 (see tests/recovery/RESULTS.md).
+        by 0.03 with 35 patients at 3.3, and by 0.05 with 35 at 1.5 (see tests/recovery/RESULTS.md).
     intercept_sd
         Of the patients' standard deviation at the mean time.
     slope_sd
         Of a patient slope's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    visit_sd
+        Of the standard deviation of the visit effects; not used without them.
+    visit_range
+        Of the years after which two visit effects are correlated by exp(−1) = 0.37; not used without them. Fluctuation of
+        disability is correlated by 0.5 to 0.8 over a quarter of a year, which is a range of 0.4 to 1.1 years.
     """
 
     coefficients: Prior = Normal(0.0, 2.5)
     terms: Mapping[str, Prior] = field(default_factory=lambda: MappingProxyType({}))
-    cutpoints: InducedDirichlet = InducedDirichlet(1.0)
+    cutpoints: InducedDirichlet = InducedDirichlet(0.5)
     intercept_sd: HalfNormal | Exponential = HalfNormal(5.0)
     slope_sd: HalfNormal | Exponential = HalfNormal(2.5)
     correlation: LKJ = LKJ(2.0)
+    visit_sd: HalfNormal | Exponential = HalfNormal(1.0)
+    visit_range: HalfNormal | Exponential = Exponential(1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_scale("visit_sd", self.visit_sd)
+        check_scale("visit_range", self.visit_range)
         if not isinstance(self.cutpoints, InducedDirichlet):
             raise TypeError(f"the prior of cutpoints must be InducedDirichlet(...), not {self.cutpoints!r}.")
 
@@ -93,22 +108,32 @@ class OrdinalMixed(EdssModel):
     P(EDSS_ij ≤ level k) = F(c_k − η_ij), η_ij = x_ij'β + z_ij'u_i, u_i ~ N(0, Σ), F logistic or normal. A positive
     coefficient means more disability. The 20 levels are fixed; a level that nobody has is no problem.
 
+    With `visit_effects="ar1"` η_ij = x_ij'β + z_ij'u_i + w_ij, w_ij ~ N(0, visit_sd²), corr(w_ij, w_ik) =
+    exp(−|t_ij − t_ik| / visit_range): disability fluctuates about the patient's line for weeks or months. Without it visits of a
+    patient are independent about the line. Whatever is averaged over patients is averaged over the fluctuation too.
+
     Parameters
     ----------
     formula
         `edss ~ fixed terms + (1 + years | patient)`.
     link
         "logit" (coefficients are log odds ratios) or "probit".
+    visit_effects
+        "none", or "ar1": correlated in continuous time within a patient (an Ornstein–Uhlenbeck process).
     prior
         An `OrdinalPriors`; None for the defaults, which `priors` shows.
 
     Raises
     ------
+    ValueError
+        If `link` or `visit_effects` is neither.
     FormulaError
-        If the outcome is not `edss`, or (in `design`) if a term cannot be used.
+        If the outcome is not `edss`, or (in `design`) if a term cannot be used, or no patient has the two visits that an
+        autocorrelation needs.
 
     Source: McCullagh (1980), Journal of the Royal Statistical Society B 42:109, doi:10.1111/j.2517-6161.1980.tb01109.x; with
-    random effects Hedeker and Gibbons (1994), Biometrics 50:933, doi:10.2307/2533433.
+    random effects Hedeker and Gibbons (1994), Biometrics 50:933, doi:10.2307/2533433; the autocorrelation is that of Jones and
+    Boadi-Boateng (1991), Biometrics 47:161, doi:10.2307/2532504.
 
     Examples
     --------
@@ -118,16 +143,23 @@ class OrdinalMixed(EdssModel):
 
     formula: str
     link: Link = field(default="logit", kw_only=True)
+    visit_effects: VisitEffects = field(default="none", kw_only=True)
     prior: OrdinalPriors | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.link not in ("logit", "probit"):
             raise ValueError(f"link must be 'logit' or 'probit', not {self.link!r}.")
+        if self.visit_effects not in ("none", "ar1"):
+            raise ValueError(f"visit_effects must be 'none' or 'ar1', not {self.visit_effects!r}.")
 
     @property
     def priors(self) -> OrdinalPriors:
         """The priors; change some with `with_priors`."""
         return OrdinalPriors() if self.prior is None else self.prior
+
+    def limitations(self, design: Design) -> tuple[str, ...]:
+        """Say what visit effects, if the model has them, cannot tell apart in this design."""
+        return visit_effects.limitations(design) if self.visit_effects == "ar1" else ()
 
     @property
     def _share(self) -> float:
@@ -141,6 +173,10 @@ class OrdinalMixed(EdssModel):
             raise FormulaError(
                 f"a mixed model needs patient effects: add '(1 | patient)' to {self.formula!r}."
             )
+        if self.visit_effects == "ar1" and len(design.frame) == design.n_patients:
+            raise FormulaError(
+                "no patient has two visits, so visits cannot be correlated: use visit_effects='none'."
+            )
         coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
         return design
 
@@ -148,8 +184,9 @@ class OrdinalMixed(EdssModel):
         """Make the PyMC model.
 
         Patient effects are in the coordinates of `conditioned_effects`, for latent scores that stand for the levels: near enough to
-        the posterior for the coordinates to be nearly standard normal, whether the visits of a patient say much or little. All
-        data are `pm.Data`: nutpie can refit the compiled model on other outcomes and visits.
+        the posterior for the coordinates to be nearly standard normal, whether the visits of a patient say much or little. Visit
+        effects, if any, are given those of the patients, in coordinates of the same kind. All data are `pm.Data`: nutpie can refit the
+        compiled model on other outcomes and visits.
         """
         import pymc as pm
         import pytensor.tensor as pt
@@ -161,7 +198,12 @@ class OrdinalMixed(EdssModel):
             columns = pm.Data("Z_internal", Z)
             codes = pm.Data("codes", edss.code(design.outcome), dims="visit")
             effects = patient_effects.effect_variables(self.priors, design.effects)
-            cutpoints, shares = self._cutpoints(effects.sd[0] ** 2)
+            variance, fluctuation, noise = effects.sd[0] ** 2, None, NOISE[self.link]
+            if self.visit_effects == "ar1":
+                fluctuation = visit_effects.variables(self.priors, design)
+                variance = variance + fluctuation.sd**2
+                noise = visit_effects.patient_noise(fluctuation, noise, visits, design.n_patients, pt)
+            cutpoints, shares = self._cutpoints(variance)
             beta, eta = None, 0.0
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
@@ -169,21 +211,24 @@ class OrdinalMixed(EdssModel):
                 eta = product(pm.Data("X_internal", X), beta)
             factor = effects.sd[:, None] * effects.cholesky
             sums = {name: pm.Data(name, array) for name, array in _sums(design).items()}
-            at = self._coordinates(sums, cutpoints, beta, factor, pt)
+            at = self._coordinates(sums, cutpoints, beta, factor, noise, pt)
             v: list[Any] = [None] * len(design.effects)
             for k in reversed(range(len(v))):
                 v[k] = at.effect(k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient"), v)
             for k in range(len(v)):
                 eta = eta + sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * columns[:, k]
+            if fluctuation is not None:
+                sites = self._sites(cutpoints, codes, eta, fluctuation.sd, sums["nearer_cutpoint"], pt)
+                eta = eta + visit_effects.effects_variable(fluctuation, *sites)
             ends, within = bounds(cutpoints, pt), None if shares is None else shares[codes]
             logp = ordinal_logpmf(ends[codes + 1] - eta, ends[codes] - eta, self.link, pt, within)
             pm.Potential("edss", logp.sum())
         return model
 
     def _coordinates(
-        self, sums: Mapping[str, Any], cutpoints: Any, beta: Any, factor: Any, xp: ModuleType
+        self, sums: Mapping[str, Any], cutpoints: Any, beta: Any, factor: Any, noise: Any, xp: ModuleType
     ) -> Coordinates:
-        """Coordinates of the patient effects, the level of a visit being taken for its latent score plus noise."""
+        """Coordinates of the patient effects, the level of a visit being taken for its latent score plus noise of this sd."""
         scores = working_scores(cutpoints, sums["nearer_cutpoint"], xp)
         q = sums["ZZ"].shape[0] if xp is np else sums["ZZ"].get_value().shape[0]
         times = product if xp is not np else (lambda matrix, vector: vector @ matrix.T)
@@ -191,7 +236,19 @@ class OrdinalMixed(EdssModel):
         if beta is not None:
             Zr = [total - times(sums["ZX"][k], beta) for k, total in enumerate(Zr)]
         ZZ = [[sums["ZZ"][j, k] for k in range(q)] for j in range(q)]
-        return coordinates_from_sums(ZZ, Zr, factor, NOISE[self.link], xp)
+        return coordinates_from_sums(ZZ, Zr, factor, noise, xp)
+
+    def _sites(
+        self, cutpoints: Any, codes: Any, eta: Any, visit_sd: Any, nearer: Any, xp: ModuleType
+    ) -> tuple[Any, Any]:
+        """What each visit's level says of its visit effect: `pull` and `information` of `visit_effects.Fluctuation.coordinates`."""
+        scale = average_scale(visit_sd**2, self.link, xp)
+        information = 1 / (COARSE * (NOISE[self.link] * scale) ** 2)
+        if self.link == "probit":  # of the level's latent score, which never divides by a small probability
+            return (working_scores(cutpoints, nearer, xp)[..., codes] - eta) / scale**2, information
+        ends = bounds(cutpoints, xp)
+        upper, lower = ((ends[..., place] - eta) / (2 * scale) for place in (codes + 1, codes))
+        return (xp.tanh(upper) + xp.tanh(lower)) / (2 * scale), information
 
     def _cutpoints(self, variance: Any) -> tuple[Any, Any]:
         """Make the variables of the cutpoints in the open PyMC model: the cutpoints, and what the widths contribute (logit only)."""
@@ -208,23 +265,39 @@ class OrdinalMixed(EdssModel):
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
         x, z = _scaling(design), _effect_scaling(design)
         sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
-        scale = average_scale(sd[..., 0] ** 2, self.link, np)
+        variance, noise = sd[..., 0] ** 2, np.asarray(NOISE[self.link])
+        if self.visit_effects == "ar1":
+            fluctuation = visit_effects.drawn(self.priors, d, design)
+            variance = variance + fluctuation.sd[..., 0] ** 2
+            noise = visit_effects.patient_noise(fluctuation, noise, design.patient, design.n_patients, np)
+        scale = average_scale(variance, self.link, np)
         cutpoints = cutpoints_from_probabilities(
             levels.probabilities(d["level_scores_internal"], self._share, np), scale, self.link, np
         )
-        beta = None
+        beta, X = None, x.apply(design.formula.matrices.X)
         if design.terms:
-            beta = coefficient_values(
-                d, coefficient_priors(self.priors, design.terms, x), x.apply(design.formula.matrices.X)
-            )
+            beta = coefficient_values(d, coefficient_priors(self.priors, design.terms, x), X)
         factor = patient_effects.covariance_of(d, sd, len(design.effects))[1]
-        at = self._coordinates(_sums(design), cutpoints, beta, factor, np)
+        at = self._coordinates(_sums(design), cutpoints, beta, factor, noise, np)
         standard: list[Any] = [None] * len(design.effects)
         for k in reversed(range(len(standard))):
             standard[k] = at.effect(k, d[_coordinate(k)], standard)
         internal = np.einsum("...ij,...pj->...pi", factor, np.stack(standard, axis=-1))
         effects, covariance = patient_effects.on_user_scale(internal, factor, z)
         beta = np.zeros((*sd.shape[:-1], 0)) if beta is None else beta
+        others: dict[str, Any] = {}
+        if self.visit_effects == "ar1":
+            eta = beta @ X.T + np.einsum(
+                "...vq,vq->...v", internal[..., design.patient, :], z.apply(design.formula.matrices.Z)
+            )
+            nearer, codes = nearer_cutpoints(_middle(design)), edss.code(design.outcome)
+            sites = self._sites(cutpoints, codes, eta, fluctuation.sd, nearer, np)
+            w = visit_effects.effects_of(fluctuation, d[visit_effects.NAME], *sites)
+            others = {
+                "visit_sd": (None, np.abs(fluctuation.sd[..., 0])),
+                "visit_range": (None, fluctuation.time_range[..., 0]),
+                "visit_effects": (("visit", list(range(w.shape[-1]))), w),
+            }
         beta = beta / x.sd
         return patient_effects.labelled(
             design,
@@ -232,6 +305,7 @@ class OrdinalMixed(EdssModel):
             effects,
             covariance,
             cutpoints=(("cutpoint", list(CUTPOINTS)), cutpoints + (beta @ x.mean)[..., None]),
+            **others,
         )
 
     def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:
@@ -250,7 +324,7 @@ class OrdinalMixed(EdssModel):
         return patient_effects.over_visits(parameters, design, terms, "cutpoints")
 
     def replicate(self, parameters: xr.Dataset, design: Design, rng: np.random.Generator) -> xr.DataArray:
-        """Draw a new EDSS for every visit, the patient's effects kept: chain × draw × visit."""
+        """Draw a new EDSS for every visit, the patient's and the visit's effects kept: chain × draw × visit."""
 
         def draw(cutpoints: Floats, eta: Floats) -> Floats:
             noise = rng.logistic(size=eta.shape) if self.link == "logit" else rng.normal(size=eta.shape)
@@ -276,9 +350,13 @@ class OrdinalMixed(EdssModel):
 
     def averaged_levels(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Level probabilities averaged over weighted rows and new patients: samples × 20."""
+        covariance = averaging.flat(parameters["patient_covariance"])
+        if self.visit_effects == "ar1":  # at one visit fluctuation is one more normal part of the intercept
+            covariance = covariance.copy()
+            covariance[:, 0, 0] += averaging.flat(parameters["visit_sd"]) ** 2
         return averaging.level_probabilities(
             averaging.flat(parameters["coefficients"]),
-            averaging.flat(parameters["patient_covariance"]),
+            covariance,
             averaging.flat(parameters["cutpoints"]),
             matrices,
             weights,
@@ -286,15 +364,50 @@ class OrdinalMixed(EdssModel):
         )
 
     def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
-        """Level probabilities of one visit given patient effects: samples × rows × 20."""
-        beta, cutpoints = averaging.flat(parameters["coefficients"]), averaging.flat(parameters["cutpoints"])
-        eta = beta @ matrices.X.T + np.einsum("sjq,jq->sj", effects, matrices.Z)
-        below = averaging.distribution(cutpoints[:, None, :] - eta[..., None], self.link)
-        return averaging.differences(below)
+        """Level probabilities of one visit given patient effects, visit effects averaged over: samples × rows × 20."""
+        sd = averaging.flat(parameters["visit_sd"]) if self.visit_effects == "ar1" else None
+        return self._levels(parameters, _predictor(parameters, matrices, effects), sd)
+
+    def _levels(self, parameters: xr.Dataset, eta: Floats, sd: Floats | None) -> Floats:
+        """Level probabilities at linear predictors (samples × rows), averaged over a normal part with this sd: samples × rows × 20."""
+        distance = averaging.flat(parameters["cutpoints"])[:, None, :] - eta[..., None]
+        if sd is None:
+            return averaging.differences(averaging.distribution(distance, self.link))
+        return averaging.differences(averaged_cumulative(distance, sd[:, None, None], self.link, rough=True))
+
+    def levels_at_two_visits(
+        self,
+        parameters: xr.Dataset,
+        visits: tuple[Matrices, Matrices],
+        effects: Floats,
+        shared: Floats,
+        years: float,
+    ) -> tuple[Floats, Floats]:
+        """Level probabilities of two visits, independent given the effects and what the two visit effects share.
+
+        Visit effects with correlation ρ = exp(−years / visit_range) are τ(√ρ s + √(1 − ρ) ε) with the same standard normal s at
+        both visits.
+        """
+        if self.visit_effects == "none":
+            return super().levels_at_two_visits(parameters, visits, effects, shared, years)
+        sd = averaging.flat(parameters["visit_sd"])
+        rho = np.exp(-abs(years) / averaging.flat(parameters["visit_range"]))
+        common, own = (sd * np.sqrt(rho))[:, None] * shared, sd * np.sqrt(1 - rho)
+        first, second = (
+            self._levels(parameters, _predictor(parameters, matrices, effects) + common, own)
+            for matrices in visits
+        )
+        return first, second
 
     def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Expected EDSS given patient effects: samples × rows."""
         return self.conditional_levels(parameters, matrices, effects) @ edss.LEVELS
+
+
+def _predictor(parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
+    """x'β + z'u: samples × rows."""
+    beta = averaging.flat(parameters["coefficients"])
+    return np.asarray(beta @ matrices.X.T + np.einsum("sjq,jq->sj", effects, matrices.Z))
 
 
 def _scaling(design: Design) -> Scaling:
@@ -338,6 +451,7 @@ def _middle(design: Design) -> int:
 
 def _coords(design: Design) -> dict[str, Any]:
     return {
+        "one": [0],
         "level": list(edss.LEVELS),
         "term": list(design.terms),
         "effect": list(design.effects),

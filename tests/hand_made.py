@@ -81,6 +81,8 @@ def internal_draws(graph: Any, *, draws: int, seed: int) -> dict[str, Any]:
             values[variable.name] = rng.uniform(0.1, 0.9, shape)
         elif "_sd_" in variable.name:
             values[variable.name] = rng.uniform(0.3, 2.5, shape)
+        elif "_range_" in variable.name:
+            values[variable.name] = rng.uniform(0.2, 1.5, shape)
         elif "_scores_" in variable.name:
             values[variable.name] = rng.normal(
                 1.5, 0.5, shape

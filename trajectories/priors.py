@@ -173,7 +173,7 @@ class InducedDirichlet:
     InducedDirichlet(concentration=2.0)
     """
 
-    concentration: float = 1.0
+    concentration: float = 0.5
 
     def __post_init__(self) -> None:
         _positive(concentration=self.concentration)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.densities import autoregression
 
-__all__ = ["VisitOrder", "correlated_noise", "visit_order"]
+__all__ = ["VisitOrder", "along_visits", "correlated_noise", "visit_order", "with_earlier"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +60,25 @@ def _visit_order(patient: Ints, years: Floats) -> VisitOrder:
     return VisitOrder(previous=previous, gap=gap, follows=follows, position=position)
 
 
+def with_earlier(order: VisitOrder) -> tuple[Ints, Ints, Floats]:
+    """Pair every visit with itself and each earlier visit of the patient: its row, the earlier one's, and the years between.
+
+    >>> order = _visit_order(np.array([0, 1, 0]), np.array([2.0, 0.0, 0.5]))
+    >>> [part.tolist() for part in with_earlier(order)]
+    [[0, 1, 2, 0], [0, 1, 2, 2], [0.0, 0.0, 0.0, 1.5]]
+    """
+    rows = np.arange(len(order.position))
+    earlier, years = rows, np.zeros(len(rows))
+    parts = [(rows, earlier, years)]
+    while (order.follows[earlier] > 0).any():
+        further = order.follows[earlier] > 0
+        rows, earlier, years = rows[further], earlier[further], years[further]
+        years, earlier = years + order.gap[earlier], order.previous[earlier]
+        parts.append((rows, earlier, years))
+    row, source, between = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return row, source, between
+
+
 def correlated_noise(order: VisitOrder, sd: ArrayLike, time_range: ArrayLike, independent: Floats) -> Floats:
     """Turn independent standard normal noise (samples × rows) into continuous-time AR(1) noise along each patient's visits.
 
@@ -67,8 +86,13 @@ def correlated_noise(order: VisitOrder, sd: ArrayLike, time_range: ArrayLike, in
     """
     spread, years = np.asarray(sd, dtype=float)[:, None], np.asarray(time_range, dtype=float)[:, None]
     correlation, share = autoregression(order.gap, order.follows, years, np)
-    noise = spread * np.sqrt(share) * independent
+    return along_visits(order, correlation, spread * np.sqrt(share) * independent)
+
+
+def along_visits(order: VisitOrder, passed: Floats, new: Floats) -> Floats:
+    """Sum up a recursion along each patient's visits: e_j = passed_j e_{j−1} + new_j (samples × rows), e_1 = new_1."""
+    total = np.array(new)
     for position in range(1, int(order.position.max(initial=0)) + 1):
         rows = np.flatnonzero(order.position == position)
-        noise[:, rows] += correlation[:, rows] * noise[:, order.previous[rows]]
-    return np.asarray(noise)
+        total[:, rows] += passed[:, rows] * total[:, order.previous[rows]]
+    return total

@@ -198,6 +198,8 @@ def over_visits(
             part = parameters.isel(chain=chain, draw=slice(start, start + 50))
             effects = part["patient_effects"].to_numpy()[:, design.patient, :]
             eta = part["coefficients"].to_numpy() @ X.T + np.einsum("svq,vq->sv", effects, Z)
+            if "visit_effects" in part:
+                eta += part["visit_effects"].to_numpy()
             result[chain, start : start + 50] = function(*[part[name].to_numpy() for name in extra], eta)
     coords = {"chain": parameters["chain"], "draw": parameters["draw"]}
     return xr.DataArray(result, dims=("chain", "draw", "visit"), coords=coords, name=design.formula.response)

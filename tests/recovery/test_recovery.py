@@ -30,6 +30,7 @@ REPLICATIONS = 200
 MODEL = models.OrdinalMixed("edss ~ years + (1 | patient)")
 TRUTH = OrdinalTruth(slope=0.6, slope_sd=0.0)
 
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(os.environ.get("RECOVERY_FOLDER", tmp_path))
@@ -141,9 +142,9 @@ def test_recovery(name: str, folder: Path) -> None:
     assert table["covered"].between(184, 197).all(), table.to_string()
     # Intervals that are too wide would cover, and find nothing: they must exclude "no effect" as often as these estimates can.
     power = table["power"].dropna()
-    assert (table["excluded"][power.index] >= power - 3 * np.sqrt(power * (1 - power) / REPLICATIONS)).all(), (
-        table.to_string()
-    )
+    assert (
+        table["excluded"][power.index] >= power - 3 * np.sqrt(power * (1 - power) / REPLICATIONS)
+    ).all(), table.to_string()
     unbiased = table.drop(index=list(scenario.skewed))
     assert (unbiased["z"].abs() <= 3).all(), table.to_string()
 

@@ -355,7 +355,7 @@ def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, Floats, n
 
 def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:
     """Take some samples of all chains, kept as one chain."""
-    dropped = [name for name in parameters if "patient" in parameters[name].dims]
+    dropped = [name for name in parameters if {"patient", "visit"} & set(parameters[name].dims)]
     kept = parameters.drop_vars(dropped).stack(sample=("chain", "draw"), create_index=False).isel(sample=part)
     return kept.drop_vars(["chain", "draw"], errors="ignore").rename(sample="draw").expand_dims("chain")
 

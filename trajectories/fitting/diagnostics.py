@@ -42,9 +42,11 @@ class Problem:
 
 
 def population(parameters: xr.Dataset) -> xr.Dataset:
-    """Return the population parameters: no patient effects, and no covariance beside sd and correlation."""
+    """Return the population parameters: no effects of patients or visits, and no covariance beside sd and correlation."""
     dropped = [
-        name for name in parameters if name == "patient_covariance" or "patient" in parameters[name].dims
+        name
+        for name in parameters
+        if name == "patient_covariance" or {"patient", "visit"} & set(parameters[name].dims)
     ]
     return parameters.drop_vars(dropped)
 

@@ -69,7 +69,7 @@ def refit(
     compiled
         From `compile_once`.
     design
-        Of the same model, with the same number of patients; the number of rows may differ.
+        Of the same model, with the same number of patients; the number of rows may differ, unless the model has visit effects.
     draws, tune, chains, target_accept, seed
         As in `sample`.
 
@@ -81,6 +81,7 @@ def refit(
     """
     graph = compiled.model.build(design)
     _check_same_shape(compiled.design, design)
+    _check_same_visits(compiled, design)
     _check_same_graph(compiled.graph, graph)
     known = {variable.name for variable in compiled.program.shared_var_keys}
     new = {data.name: data.get_value() for data in graph.data_vars if data.name in known}
@@ -105,6 +106,19 @@ def _check_same_shape(before: Design, after: Design) -> None:
     if (before.patient_level() != after.patient_level()).any():
         raise ValueError(
             "a term that is constant within every patient of one design is not so in the other: compile it again."
+        )
+
+
+def _check_same_visits(compiled: Compiled, design: Design) -> None:
+    """Raise a ValueError if a variable of the sampler has a value a visit and the number of visits differs."""
+    free = {variable.name for variable in compiled.graph.free_RVs}
+    by_visit = any(
+        "visit" in dims for name, dims in compiled.graph.named_vars_to_dims.items() if name in free
+    )
+    if by_visit and len(compiled.design.frame) != len(design.frame):
+        raise ValueError(
+            f"the model was compiled for {len(compiled.design.frame)} visits, each with an effect, and the design has "
+            f"{len(design.frame)}: compile it again."
         )
 
 
