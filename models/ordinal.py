@@ -70,7 +70,7 @@ class OrdinalPriors(CoefficientPriors, PatientPriors):
     cutpoints
         Of the level probabilities, averaged over patients, at the mean of the fixed terms: half a patient's worth spread over
         the 20 levels. It pulls mean EDSS towards the middle of the scale, 5.2, by about concentration / patients of the way:
-        by 0.03 with 35 patients at 3.3, and by 0.05 with 35 at 1.5 (see tests/recovery/RESULTS.md).
+        by 0.03 with 35 patients at 3.3 or at 1.5 (see tests/recovery/RESULTS.md).
     intercept_sd
         Of the patients' standard deviation at the mean time.
     slope_sd
