@@ -1,4 +1,4 @@
-"""Time and memory of `disability_events`, ours alone and, on request, beside pymsprog in the same run.
+"""Time and memory of `disability_events` and `neda3`, ours alone and, on request, beside pymsprog in the same run.
 
     python tests/benchmarks/bench_endpoints.py
     python tests/benchmarks/bench_endpoints.py --pymsprog path/to/environment/bin/python
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,9 @@ def seconds(call: object) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def ours(sizes: list[int], long: bool) -> None:
+def ours(sizes: list[int], long: bool) -> dict[str, float]:
+    """Print our times; return CPU seconds a patient by reference, at the first size."""
+    cost: dict[str, float] = {}
     import trajectories as tj
     from trajectories import endpoints as e
 
@@ -70,13 +73,29 @@ def ours(sizes: list[int], long: bool) -> None:
         cohort = _cohort(*tables(patients, visits))
         for name, rule in rules.items():
             wall, cpu = seconds(lambda rule=rule, cohort=cohort: e.disability_events(cohort, rule))  # type: ignore[misc]
+            cost.setdefault(name, cpu / patients)
             n = len(e.disability_events(cohort, rule).events_table)
             print(
                 f"trajectories {name:7s} {patients:7,} patients x {visits:3d} visits: {wall:6.2f} s wall, "
                 f"{cpu:6.2f} s CPU, {n:,} events, {1e6 * cpu / patients / visits:.2f} us CPU a visit"
             )
+    scanned = replace(_cohort(*tables(sizes[0])), mri_table=scans(sizes[0]))
+    wall, cpu = seconds(lambda: tj.neda3(scanned, rules["fixed"], at=2.0))
+    print(
+        f"trajectories neda3   {sizes[0]:7,} patients x {VISITS:3d} visits: {wall:6.2f} s wall, {cpu:6.2f} s CPU"
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"peak memory of this process, reading the cohort included: {peak:.2f} GB")
+    return cost
+
+
+def scans(patients: int, seed: int = 2) -> pd.DataFrame:
+    """A scan a year for five years."""
+    rng = np.random.default_rng(seed)
+    day = np.tile(np.rint(365.25 * np.arange(6)).astype(int), patients)
+    who = np.repeat(np.arange(patients), 6).astype(str)
+    counts = {"gd_count": rng.poisson(0.2, len(day)) * 1.0, "new_t2": rng.poisson(0.5, len(day)) * 1.0}
+    return pd.DataFrame({"patient": who, "day": day, "years": day / 365.25} | counts)
 
 
 def _as_arguments(pair: tuple[pd.DataFrame, pd.DataFrame]) -> tuple[pd.DataFrame]:
@@ -129,7 +148,7 @@ for baseline in ("fixed", "roving"):
 """
 
 
-def pymsprog(python: str, patients: int) -> None:
+def pymsprog(python: str, patients: int, cost: dict[str, float]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / "visits.csv", Path(folder) / "relapses.csv"]
         for table, path in zip(tables(patients), paths, strict=True):
@@ -141,7 +160,8 @@ def pymsprog(python: str, patients: int) -> None:
         baseline, cpu, events = json.loads(line)
         print(
             f"pymsprog     {baseline:7s} {patients:7,} patients x {VISITS:3d} visits: {cpu:6.2f} s CPU, "
-            f"{events:,} events, {1e6 * cpu / patients / VISITS:.0f} us CPU a visit"
+            f"{events:,} events, {1e6 * cpu / patients / VISITS:.0f} us CPU a visit, "
+            f"{cpu / patients / cost[baseline]:.0f} times ours a patient"
         )
 
 
@@ -155,9 +175,9 @@ def main() -> None:
     parser.add_argument("--peer-patients", type=int, default=1000)
     given = parser.parse_args()
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    ours(given.patients, given.long)
+    cost = ours(given.patients, given.long)
     if given.pymsprog:
-        pymsprog(given.pymsprog, given.peer_patients)
+        pymsprog(given.pymsprog, given.peer_patients, cost)
 
 
 if __name__ == "__main__":
