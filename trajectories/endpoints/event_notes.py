@@ -123,7 +123,7 @@ def _relapses(cohort: Cohort, rule: DisabilityRule, events: pd.DataFrame) -> lis
     notes = []
     if len(cohort.arms) > 1 and rule.pira.relapse_free and "worsening" in rule.kinds:
         notes.append(
-            f"{rule.pira.name} asks for times without relapses: where a drug prevents relapses, more of its patients can "
+            "The definition of PIRA asks for times without relapses: where a drug prevents relapses, more of its patients can "
             "have PIRA, which biases its effect on PIRA towards none; COMPLEMENTARY does so less."
         )
     published = rule.pira.baseline
