@@ -15,6 +15,11 @@ PAIRS = (("alemtuzumab", "fingolimod"), ("ocrelizumab", "fingolimod"), ("alemtuz
 MARGIN = 0.5
 
 
+def chance(probability: float) -> str:
+    """A probability that is never printed as certain."""
+    return "> 0.99" if probability > 0.99 else "< 0.01" if probability < 0.01 else f"{probability:.2f}"
+
+
 def main() -> None:
     OUTPUT.mkdir(exist_ok=True)
     cohort = tj.simulated_three_dmts_400()
@@ -48,7 +53,7 @@ def main() -> None:
         c, r = change.summary().iloc[0], ratio.summary().iloc[0]
         print(
             f"- {a} against {b}: EDSS change differs by {c['mean']:+.2f} points ({c['lower']:+.2f} to {c['upper']:+.2f}; below 0 favours "
-            f"{a}, probability {1 - c['Pr(> 0)']:.2f}); relapse rate {r['mean']:.2f} times ({r['lower']:.2f} to {r['upper']:.2f})."
+            f"{a}, probability {chance(1 - c['Pr(> 0)'])}); relapse rate {r['mean']:.2f} times ({r['lower']:.2f} to {r['upper']:.2f})."
         )
     print(
         "These are descriptive contrasts: an effect of the drug only if all reasons for choosing it are in the formula."
