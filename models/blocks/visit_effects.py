@@ -3,12 +3,13 @@
 w_ij = τ s_ij, s_i an Ornstein–Uhlenbeck process with standard deviation 1: s_ij | s_i,j−1 ~ N(ρ_ij s_i,j−1, 1 − ρ_ij²), ρ_ij being
 exp(−gap / range).
 
-There are as many s as visits. With independent draws for what is new at each visit as coordinates, their posterior narrows as τ grows, in
-hundreds of dimensions at once, and NUTS creeps along τ. So the coordinates are those of a model in which the visit's level is a latent
-score r_ij with normal noise σ (as in `conditioned_effects`, whose patient effects come first): there
-s_ij = φ_ij s_i,j−1 + V_ij λ_ij + √V_ij z_ij, z_ij ~ N(0, 1), where λ and Λ are what this visit and the next few say of s_ij,
-V = (1 − ρ²) / (1 + (1 − ρ²)Λ) and φ = ρ / (1 + (1 − ρ²)Λ). In the ordinal model z is nearly standard normal a posteriori. Its
-prior is that of s, whatever the coordinates. The recursion is written as one sum over pairs of visits: it needs no loop over visits.
+There are as many s as visits. With what is new at each visit as coordinates their posterior narrows as τ grows, in hundreds of dimensions
+at once, and NUTS creeps along τ; with s itself it creeps along the range. So the coordinates z are such that
+s_ij = φ_ij s_i,j−1 + V_ij λ_ij + √V_ij z_ij, where λ and Λ are what this visit and the next few say of s_ij, as if they said it in normal
+densities: V = (1 − ρ²) / (1 + (1 − ρ²)Λ) and φ = ρ / (1 + (1 − ρ²)Λ). In the posterior z is then nearly standard normal and independent of
+the rest; its prior is that of s, whatever the coordinates. Measured on 100 patients with 8 visits (τ = 1, range = 0.5 years, 2,000 draws,
+smallest effective sample size of τ, the range and the patients' standard deviations): with s 6, with what is new 41, with z 289. The
+recursion is written as one sum over pairs of visits: it needs no loop over visits.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ from trajectories.models.blocks.autoregression import (
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf
 from trajectories.priors import Exponential, HalfNormal, values, variable
 
-__all__ = ["Fluctuation", "VisitEffects", "VisitPriors", "drawn", "limitations", "variables"]
+__all__ = [
+    "Fluctuation",
+    "VisitEffects",
+    "VisitPriors",
+    "drawn",
+    "effects_of",
+    "effects_variable",
+    "limitations",
+    "patient_noise",
+    "variables",
+]
 
 type VisitEffects = Literal["none", "ar1"]
 
@@ -151,9 +162,8 @@ def patient_noise(here: Fluctuation, noise: Any, patient: Any, n_patients: int, 
     √(noise² + τ² 1'R1 / n), by patient: autocorrelation inflates the variance of the mean of n visits.
     """
     visit, _, years = here.pairs
-    kept = 2.0 * xp.exp(
-        -years / here.time_range
-    )  # a pair stands for two, and each visit's pair with itself for one
+    # A pair stands for two, and each visit's pair with itself for one.
+    kept = 2.0 * xp.exp(-years / here.time_range)
     if xp is np:
         sums = np.zeros((*kept.shape[:-1], n_patients))
         np.add.at(sums.T, patient[visit], kept.T)
