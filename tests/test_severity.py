@@ -18,6 +18,10 @@ from trajectories.reading import read_cohort
 LEVELS = [float(level) for level in scale.LEVELS]
 
 
+# Years that went through day / 365.25 may miss a whole number by this much, and count as reaching it.
+ROUNDING = 1e-9
+
+
 def by_hand(edss: list[float], years: list[float], either_side: int) -> list[float]:
     """Compare each patient with every other one, in plain Python."""
     scores = []
@@ -25,7 +29,7 @@ def by_hand(edss: list[float], years: list[float], either_side: int) -> list[flo
         others = [
             e
             for e, t in zip(edss, years, strict=True)
-            if abs(math.floor(t) - math.floor(then)) <= either_side
+            if abs(math.floor(t + ROUNDING) - math.floor(then + ROUNDING)) <= either_side
         ]
         below, same = sum(e < mine for e in others), sum(e == mine for e in others)
         ranks = range(below + 1, below + same + 1)  # what tied patients would have one after the other
