@@ -62,7 +62,7 @@ def probabilities(scores: Any, alpha: float, xp: ModuleType) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> probabilities(np.zeros(4), 0.1, np).tolist()
+    >>> probabilities(np.zeros(4), 0.1, np).round(6).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
     return xp.exp(log_probabilities(scores, alpha, xp))
