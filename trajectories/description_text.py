@@ -8,10 +8,9 @@ import pandas as pd
 
 from trajectories.cohort import Cohort
 from trajectories.printing import MISSING, aligned, fitting, interval, number, sentence, years
+from trajectories.suppression import HIDDEN, hidden_note
 
 __all__ = ["description_notes", "description_text"]
-
-HIDDEN = "*"
 
 
 def description_text(
@@ -205,10 +204,7 @@ def description_notes(
         notes.append(f"Columns not summarised: {', '.join(left_out)}.")
     if suppress_below is None:
         return (*notes, *cohort.notes)
-    notes.append(
-        f"{HIDDEN}: hidden, because fewer than {suppress_below} patients or relapses are behind it or would "
-        "follow by subtraction."
-    )
+    notes.append(hidden_note(suppress_below, "relapses"))
     if cohort.notes:
         notes.append("The notes of the cohort hold counts and are left out here.")
     return tuple(notes)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_limit", "hidden_cells"]
+__all__ = ["HIDDEN", "check_limit", "hidden_cells", "hidden_note"]
+
+HIDDEN = "*"
+"""How a hidden cell is printed."""
 
 BoolArray = NDArray[np.bool_]
 
@@ -19,6 +22,15 @@ def check_limit(suppress_below: int | None) -> None:
         return
     if isinstance(suppress_below, bool) or int(suppress_below) != suppress_below or suppress_below < 2:
         raise ValueError(f"suppress_below must be a whole number from 2 up, or None, not {suppress_below!r}.")
+
+
+def hidden_note(below: int, what: str) -> str:
+    """Say what the mark of a hidden cell means; `what` is counted there, such as "relapses".
+
+    >>> hidden_note(5, "relapses")
+    '*: hidden, because fewer than 5 patients or relapses are behind it or would follow by subtraction.'
+    """
+    return f"{HIDDEN}: hidden, because fewer than {below} patients or {what} are behind it or would follow by subtraction."
 
 
 def hidden_cells(counts: ArrayLike, below: int | None) -> BoolArray:

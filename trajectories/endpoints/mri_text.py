@@ -9,9 +9,10 @@ import pandas as pd
 from trajectories.cohort import Cohort
 from trajectories.endpoints.groups import PatientGroups
 from trajectories.endpoints.mri_tables import NewLesions
-from trajectories.endpoints.rate_rows import HIDDEN, cell, interval_notes, shown_interval
+from trajectories.endpoints.rate_rows import cell, hidden_notes, interval_notes, shown_interval
 from trajectories.endpoints.rates_text import heading, notes_lines, under
 from trajectories.printing import interval, number, p_value, sentence, years
+from trajectories.suppression import HIDDEN
 
 __all__ = ["mri_notes", "mri_text"]
 
@@ -128,8 +129,7 @@ def mri_notes(
         notes += _new_notes(new, interval, ci, below)
     notes += groups.note() if below is None else ()
     if below is not None:
-        hidden = f"{HIDDEN}: hidden, because fewer than {below} patients or lesions are behind it or would follow by subtraction."
-        return (*notes, hidden, "Counts of what was left out, and the notes of the cohort, are not shown.")
+        return (*notes, *hidden_notes(below, "lesions"))
     return (*notes, *cohort.notes)
 
 

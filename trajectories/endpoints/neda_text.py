@@ -9,10 +9,10 @@ from pandas.api.typing import NAType
 
 from trajectories.cohort import Cohort
 from trajectories.printing import aligned, interval, number, sentence, years
+from trajectories.suppression import HIDDEN
 
 __all__ = ["neda_notes", "neda_text", "neda_title"]
 
-HIDDEN = "*"
 
 _WORDS = {
     "relapse": "no relapse",

@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from trajectories.endpoints.group_rates import GroupRates, rate_ratio
 from trajectories.endpoints.groups import PatientGroups
 from trajectories.printing import interval, number
-from trajectories.suppression import hidden_cells
+from trajectories.suppression import HIDDEN, hidden_cells, hidden_note
 
 __all__ = [
-    "HIDDEN",
     "RATE_TYPES",
     "cell",
     "few_events",
+    "hidden_notes",
     "interval_notes",
     "rate_rows",
     "ratio_rows",
     "shown_interval",
 ]
 
-HIDDEN = "*"
 COUNTS = ("patients", "observed", "unobserved", "events")
 RATE_TYPES = {
     **dict.fromkeys(COUNTS, "Int64"),
@@ -127,6 +126,14 @@ def interval_notes(
         *said,
         f"In {', '.join(where)} the counts vary no more than Poisson counts (α is estimated as 0): the exact Poisson "
         "interval is given instead.",
+    )
+
+
+def hidden_notes(below: int, what: str) -> tuple[str, str]:
+    """End the notes of a result in which small cells are hidden."""
+    return (
+        hidden_note(below, what),
+        "Counts of what was left out, and the notes of the cohort, are not shown.",
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from trajectories.cohort import Cohort
 from trajectories.endpoints.group_rates import Interval, change_in_rate, check_interval, group_rates
 from trajectories.endpoints.groups import PatientGroups, patient_groups
-from trajectories.endpoints.rate_rows import RATE_TYPES, interval_notes, rate_rows, ratio_rows
+from trajectories.endpoints.rate_rows import RATE_TYPES, hidden_notes, interval_notes, rate_rows, ratio_rows
 from trajectories.endpoints.rates_text import relapse_rates_text
 from trajectories.suppression import check_limit, hidden_cells
 from trajectories.windows import relapse_windows
@@ -287,8 +287,7 @@ def _left_out(
     if len(mixed):
         said.append("A window that holds time before and after the index date mixes two conditions.")
     if below is not None:
-        hidden = f"*: hidden, because fewer than {below} patients or relapses are behind it or would follow by subtraction."
-        return (*said, hidden, "Counts of what was left out, and the notes of the cohort, are not shown.")
+        return (*said, *hidden_notes(below, "relapses"))
     every = 0 if cohort.relapses_table is None else len(cohort.relapses_table)
     outside = every - int(counted["relapses"].sum())
     if outside:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from trajectories.cohort import Cohort
 from trajectories.endpoints.groups import PatientGroups
-from trajectories.endpoints.rate_rows import HIDDEN, cell, interval_notes, shown_interval
+from trajectories.endpoints.rate_rows import cell, hidden_notes, interval_notes, shown_interval
 from trajectories.endpoints.rates_text import heading, notes_lines, under
 from trajectories.printing import fitting
+from trajectories.suppression import HIDDEN
 
 __all__ = ["safety_notes", "safety_text"]
 
@@ -112,8 +113,7 @@ def safety_notes(
             "The table of adverse events has no column 'serious': serious ones are not counted apart."
         )
     if below is not None:
-        hidden = f"{HIDDEN}: hidden, because fewer than {below} patients or events are behind it or would follow by subtraction."
-        return (*notes, hidden, "Counts of what was left out, and the notes of the cohort, are not shown.")
+        return (*notes, *hidden_notes(below, "events"))
     n, before, outside = left_out
     if before:
         notes.append(f"{before} of {n} events were before time 0 and are not counted.")

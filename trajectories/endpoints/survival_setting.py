@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from trajectories.printing import aligned, sentence
-from trajectories.suppression import hidden_cells
+from trajectories.suppression import HIDDEN, hidden_cells
 
-__all__ = ["FEW", "HIDDEN", "Setting", "count_text", "few_events"]
+__all__ = ["FEW", "Setting", "count_text", "few_events"]
 
-HIDDEN = "*"
 FEW = 5
 """Fewer events than this in an arm are warned about."""
 

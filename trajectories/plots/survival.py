@@ -10,7 +10,7 @@ import pandas as pd
 
 from trajectories.endpoints.survival_curves import KaplanMeier, arms_of, printed_times
 from trajectories.endpoints.survival_incidence import CumulativeIncidence
-from trajectories.endpoints.survival_setting import HIDDEN, Setting, count_text
+from trajectories.endpoints.survival_setting import Setting, count_text
 from trajectories.plots.dots import counts_below
 from trajectories.plots.style import (
     DOUBLE,
@@ -23,6 +23,7 @@ from trajectories.plots.style import (
     style,
     warnings_of,
 )
+from trajectories.suppression import HIDDEN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
