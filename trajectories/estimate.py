@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectories.caveats import converged, warning_lines
 
-__all__ = ["Estimate", "EstimateSet", "check_ci"]
+__all__ = ["Estimate", "EstimateSet", "check_ci", "normal_limit"]
 
 SAMPLE = ("chain", "draw")
 
@@ -20,6 +20,17 @@ def check_ci(ci: float) -> None:
     """Raise a ValueError unless ci is a probability between 0 and 1."""
     if not 0 < ci < 1:
         raise ValueError(f"ci must be between 0 and 1, such as 0.95, not {ci}.")
+
+
+def normal_limit(ci: float) -> float:
+    """How many standard errors a two-sided normal interval of this probability reaches to either side.
+
+    >>> round(normal_limit(0.95), 2)
+    1.96
+    """
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + ci) / 2))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajectories.estimate import normal_limit
+
 __all__ = [
     "GroupRates",
     "Interval",
@@ -188,7 +190,7 @@ def rate_ratio(rates: GroupRates, group: int, reference: int) -> tuple[float, fl
     ratio = float(rates.rate[group] / rates.rate[reference])
     if rates.events[group] == 0:
         return ratio, nan, nan, "the group has no event, so the log ratio has no standard error"
-    factor = float(np.exp(_z(rates.ci) * np.hypot(rates.log_se[group], rates.log_se[reference])))
+    factor = float(np.exp(normal_limit(rates.ci) * np.hypot(rates.log_se[group], rates.log_se[reference])))
     return ratio, ratio / factor, ratio * factor, ""
 
 
@@ -371,7 +373,7 @@ def _negative_binomial_limits(
     log_se = np.full(counts.groups, nan)
     some = counts.total > 0
     log_se[some] = 1 / np.sqrt(information[some])
-    factor = np.exp(_z(ci) * log_se)
+    factor = np.exp(normal_limit(ci) * log_se)
     lower, upper = rate / factor, rate * factor
     for g in np.flatnonzero((counts.total == 0) & (counts.time > 0)):
         lower[g], upper[g] = 0.0, _highest_without_events(counts.t[counts.g == g], alpha, ci)
@@ -406,9 +408,3 @@ def _exact_ratio(rates: GroupRates, group: int, reference: int) -> tuple[float, 
         low / (1 - low) * scale,
         high / (1 - high) * scale if high < 1 else inf,
     )
-
-
-def _z(ci: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + ci) / 2))

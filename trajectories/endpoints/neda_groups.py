@@ -12,6 +12,7 @@ from trajectories.endpoints.groups import PatientGroups
 from trajectories.endpoints.neda_patients import ANSWERS, seen_days
 from trajectories.endpoints.shares import wilson_limits
 from trajectories.endpoints.survival_steps import count_steps, greenwood, log_log_interval, survival_of
+from trajectories.estimate import normal_limit
 from trajectories.suppression import hidden_cells
 
 __all__ = ["activity_table", "group_table", "reason_table"]
@@ -69,8 +70,6 @@ def _kaplan_meier(patients: pd.DataFrame, ci: float) -> tuple[float, float, floa
 
     Missing if nobody was observed to the end without activity and the estimate is not yet 0: it is not known there.
     """
-    from scipy.special import ndtri
-
     time, active = (
         patients["years_observed"].to_numpy(),
         patients["ended_by_activity"].to_numpy(dtype=np.int64),
@@ -83,7 +82,7 @@ def _kaplan_meier(patients: pd.DataFrame, ci: float) -> tuple[float, float, floa
     if reached == 0 and survival[0] > 0:
         return math.nan, math.nan, math.nan, 0
     error = survival * greenwood(steps)[-1:] if survival[0] > 0 else np.array([np.nan])
-    lower, upper = log_log_interval(survival, error, float(ndtri((1 + ci) / 2)))
+    lower, upper = log_log_interval(survival, error, normal_limit(ci))
     return float(survival[0]), float(lower[0]), float(upper[0]), reached
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajectories.estimate import normal_limit
+
 __all__ = ["wilson_limits"]
 
 
@@ -29,11 +31,9 @@ def wilson_limits(
     >>> [round(float(limit), 3) for limit in wilson_limits(12, 35)]
     [0.208, 0.508]
     """
-    from scipy.special import ndtri
-
     k, size = np.asarray(count, dtype=np.float64), np.asarray(n, dtype=np.float64)
     size = np.where(size > 0, size, np.nan)
-    z, p = float(ndtri((1 + ci) / 2)), k / size
+    z, p = normal_limit(ci), k / size
     middle, half = p + z**2 / (2 * size), z * np.sqrt(p * (1 - p) / size + z**2 / (4 * size**2))
     # at 0 and at n the limit is 0 and 1 but for rounding
     lower = np.where(k == 0, p, (middle - half) / (1 + z**2 / size))

@@ -18,6 +18,7 @@ from trajectories.endpoints.survival_steps import (
     quantile,
     survival_of,
 )
+from trajectories.estimate import normal_limit
 from trajectories.printing import aligned, interval, number
 
 __all__ = ["KaplanMeier", "arms_of", "check_times", "kaplan_meier", "printed_times"]
@@ -89,7 +90,7 @@ class KaplanMeier:
         ValueError
             If an arm was not followed up that long, or the time is not positive.
         """
-        from scipy.special import ndtr, ndtri
+        from scipy.special import ndtr
 
         ends = {arm: float(curve["time"].max()) for arm, curve in arms_of(self.curves)}
         if not 0 < until <= min(ends.values()):
@@ -99,7 +100,7 @@ class KaplanMeier:
             )
         pieces = np.array([_area(curve, until) for _, curve in arms_of(self.curves)])
         mean, error = pieces.T
-        z = float(ndtri((1 + self.ci) / 2))
+        z = normal_limit(self.ci)
         apart = np.where(np.arange(len(mean)) > 0, mean - mean[0], np.nan)
         apart_error = np.hypot(error, error[0])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,9 +145,7 @@ class KaplanMeier:
 
 def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanMeier:
     """Estimate a curve for each arm; `TimeTo.kaplan_meier` says how."""
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + ci) / 2))
+    z = normal_limit(ci)
     curves, medians = [], []
     for arm, rows in arms_of(table):
         steps = count_steps(rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64))

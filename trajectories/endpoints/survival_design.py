@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.endpoints.survival_steps import Floats, Ints
+from trajectories.estimate import normal_limit
 
-__all__ = ["Design", "build_design", "column_of"]
+__all__ = ["Design", "build_design", "column_of", "wald"]
 
 type Bools = NDArray[np.bool_]
 
@@ -177,4 +178,19 @@ def _without_events(
     return {
         f"{name}[{level}]": f"no event among the {int((text == level).sum())} patients: the estimate is 0, with an upper limit only"
         for level in none
+    }
+
+
+def wald(estimate: Floats, error: Floats, ci: float) -> dict[str, Floats]:
+    """Columns of a table of estimates: standard errors, Wald limits, and the test of 0."""
+    from scipy.special import ndtr
+
+    reach, z = normal_limit(ci) * error, estimate / error
+    return {
+        "estimate": estimate,
+        "std_error": error,
+        "lower": estimate - reach,
+        "upper": estimate + reach,
+        "z": z,
+        "p_value": 2 * ndtr(-np.abs(z)),
     }

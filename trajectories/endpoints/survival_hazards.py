@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trajectories.endpoints.survival_design import Design, build_design, column_of
+from trajectories.endpoints.survival_design import Design, build_design, column_of, wald
 from trajectories.endpoints.survival_partial import (
     PartialFit,
     Ties,
@@ -241,19 +241,16 @@ def _sandwich(influence: Floats, groups: Ints) -> tuple[Floats, int]:
 def _estimates(
     estimate: Floats, covariance: Floats, model_variance: Sequence[float] | Floats, ci: float
 ) -> dict[str, Floats]:
-    from scipy.special import ndtr, ndtri
-
-    error = np.sqrt(np.diag(covariance))
-    reach = ndtri((1 + ci) / 2) * error
+    table = wald(estimate, np.sqrt(np.diag(covariance)), ci)
     return {
         "hazard_ratio": np.exp(estimate),
-        "lower": np.exp(estimate - reach),
-        "upper": np.exp(estimate + reach),
+        "lower": np.exp(table["lower"]),
+        "upper": np.exp(table["upper"]),
         "log_hazard_ratio": estimate,
-        "std_error": error,
+        "std_error": table["std_error"],
         "model_std_error": np.sqrt(np.asarray(model_variance, dtype=np.float64)),
-        "z": estimate / error,
-        "p_value": 2 * ndtr(-np.abs(estimate / error)),
+        "z": table["z"],
+        "p_value": table["p_value"],
     }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from trajectories.endpoints.survival_curves import arms_of, check_times, printed_times
 from trajectories.endpoints.survival_setting import Setting, count_text
 from trajectories.endpoints.survival_steps import aalen_johansen, count_steps, log_log_interval
+from trajectories.estimate import normal_limit
 from trajectories.printing import aligned, interval, number
 
 __all__ = ["CumulativeIncidence", "cumulative_incidence"]
@@ -94,9 +95,7 @@ def cumulative_incidence(
     table: pd.DataFrame, setting: Setting, causes: tuple[str, ...], *, ci: float
 ) -> CumulativeIncidence:
     """Estimate the curves; `TimeTo.cumulative_incidence` says how."""
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + ci) / 2))
+    z = normal_limit(ci)
     parts = []
     for arm, rows in arms_of(table):
         code = np.asarray(rows["cause"].cat.codes, dtype=np.int64)

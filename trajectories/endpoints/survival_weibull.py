@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from trajectories.endpoints.interval_censored import WeibullMaximum, fit_weibull
-from trajectories.endpoints.survival_design import build_design
+from trajectories.endpoints.survival_design import build_design, wald
 from trajectories.endpoints.survival_setting import Setting
-from trajectories.endpoints.survival_steps import Floats
 from trajectories.printing import aligned, interval, number, p_value, sentence
 
 __all__ = ["Weibull", "weibull"]
@@ -100,7 +99,7 @@ def weibull(table: pd.DataFrame, setting: Setting, *, covariates: Sequence[str],
     kept = [0, *(k + 1 for k in design.reported()), X.shape[1]]
     names = ["intercept", *(design.terms[design.entering[k]] for k in design.reported()), "log(scale)"]
     estimate, covariance = fit.parameters[kept], fit.covariance[np.ix_(kept, kept)]
-    parameters = pd.DataFrame(_wald(estimate, np.sqrt(np.diag(covariance)), ci), index=names)
+    parameters = pd.DataFrame(wald(estimate, np.sqrt(np.diag(covariance)), ci), index=names)
     ratios = _ratios(fit, design.reported(), ci).set_axis(names[1:-1], axis=0).reindex(design.terms)
     reasons = pd.Series(design.reasons, dtype=object)
     ratios["reason"] = reasons.reindex(design.terms, fill_value="")
@@ -131,20 +130,6 @@ def weibull(table: pd.DataFrame, setting: Setting, *, covariates: Sequence[str],
     )
 
 
-def _wald(estimate: Floats, error: Floats, ci: float) -> dict[str, Floats]:
-    from scipy.special import ndtr, ndtri
-
-    reach = ndtri((1 + ci) / 2) * error
-    return {
-        "estimate": estimate,
-        "std_error": error,
-        "lower": estimate - reach,
-        "upper": estimate + reach,
-        "z": estimate / error,
-        "p_value": 2 * ndtr(-np.abs(estimate / error)),
-    }
-
-
 def _ratios(fit: WeibullMaximum, places: list[int], ci: float) -> pd.DataFrame:
     """Hazard ratios exp(−β/σ), their standard errors by the delta method, and time ratios exp(β)."""
     slopes = np.array([k + 1 for k in places], dtype=np.int64)
@@ -153,7 +138,7 @@ def _ratios(fit: WeibullMaximum, places: list[int], ci: float) -> pd.DataFrame:
     var_beta, var_scale, both = np.diag(V)[slopes], V[-1, -1], V[slopes, -1]
     log_ratio = -beta * rate
     error = rate * np.sqrt(np.maximum(var_beta + beta**2 * var_scale - 2 * beta * both, 0.0))
-    hazard, time = _wald(log_ratio, error, ci), _wald(beta, np.sqrt(var_beta), ci)
+    hazard, time = wald(log_ratio, error, ci), wald(beta, np.sqrt(var_beta), ci)
     return pd.DataFrame(
         {
             "hazard_ratio": np.exp(log_ratio),

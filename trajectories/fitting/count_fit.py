@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.estimate import normal_limit
 from trajectories.fitting.count_likelihood import Profile
 from trajectories.models.base import Floats
 
@@ -72,11 +73,9 @@ class CountFit:
         ci
             Probability of the interval, in (0, 1).
         """
-        from scipy.special import ndtri
-
         if not 0 < ci < 1:
             raise ValueError(f"ci must lie between 0 and 1, not {ci}.")
-        z, se, k = ndtri((1 + ci) / 2), np.sqrt(np.diag(self.covariance)), len(self.coefficients)
+        z, se, k = normal_limit(ci), np.sqrt(np.diag(self.covariance)), len(self.coefficients)
         names = [f"dispersion({arm})" for arm in self.dispersion_arms] or ["dispersion"]
         half = z * se[:k]
         bounds = np.array([profile.at(np.array([-z, z])) for profile in self.profiles]).reshape(-1, 2)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
-from trajectories.estimate import check_ci
+from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.counts import CountFit, fit_counts
 from trajectories.fitting.fit import row_name
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
@@ -203,9 +203,7 @@ def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum lik
 
 
 def _mixed_frame(fit: MixedLMFit, ci: float) -> pd.DataFrame:
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + ci) / 2))
+    z = normal_limit(ci)
     rows = {}
     for name in ("intercept", "coefficients", "patient_sd", "patient_correlation", "residual_sd"):
         if name not in fit.estimates:
