@@ -107,9 +107,10 @@ class Design:
         return "arm" in self.formula.columns
 
     def followup(self, arm: str | None = None) -> tuple[float, float]:
-        """First and last observed time, in years, of one arm or of all."""
+        """First and last observed time, in years, of one arm or of all; a row of relapses has its exposure around its time."""
         rows = self.frame if arm is None else self.frame[self.frame["arm"].astype(str) == arm]
-        return float(rows["years"].min()), float(rows["years"].max())
+        half = rows["exposure"] / 2 if self.formula.response == "relapses" else 0.0
+        return float((rows["years"] - half).min()), float((rows["years"] + half).max())
 
     def patients_in(self, arm: str | None) -> int:
         """How many patients of the design are in an arm, or in all."""
@@ -172,8 +173,8 @@ class MixedModel(ABC):
         """Turn a cohort into the labelled arrays of this model."""
 
     @abstractmethod
-    def build(self, design: Design) -> Any:
-        """Make the PyMC model of a design."""
+    def build(self, design: Design, *, open_rows: bool = False) -> Any:
+        """Make the PyMC model of a design; `open_rows` leaves the number of rows open, for other designs of the same patients."""
 
     @abstractmethod
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:

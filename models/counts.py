@@ -21,6 +21,7 @@ from trajectories.models.blocks.coefficients import (
     coefficient_variable,
     product,
 )
+from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import negative_binomial_logpmf, poisson_logpmf
 from trajectories.models.blocks.no_event import no_event_probability
 from trajectories.models.blocks.patient_effects import PatientPriors
@@ -135,7 +136,7 @@ class CountModel(MixedModel):
             "intervals of differences between patients are too narrow, within patients too wide; add '(1 | patient)'",
         )
 
-    def build(self, design: Design) -> Any:
+    def build(self, design: Design, *, open_rows: bool = False) -> Any:
         """Make the PyMC model.
 
         The patients' part is parametrised in `blocks.rate_effects`.
@@ -143,19 +144,19 @@ class CountModel(MixedModel):
         import pymc as pm
         import pytensor.tensor as pt
 
-        with pm.Model(coords=_coords(self, design)) as model:
-            counts = pm.Data("counts", design.outcome.astype(np.int64), dims="visit")
-            eta = pm.Data("log_exposure", np.log(_exposure(design)), dims="visit")
+        with pm.Model(coords=_coords(self, design) | visit_coords(len(design.frame), open_rows)) as model:
+            counts = data("counts", design.outcome.astype(np.int64), dims="visit")
+            eta = data("log_exposure", np.log(_exposure(design)), dims="visit")
             eta = eta + variable("intercept_internal", [self.priors.intercept], "one")[0]
             if design.terms:
                 X = _scaling(design).apply(design.formula.matrices.X)
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                eta = eta + product(pm.Data("X_internal", X), coefficient_variable(priors, X))
+                eta = eta + product(data("X_internal", X), coefficient_variable(priors, X))
             if design.effects:
                 eta = eta + rate_effects.linear_part(self.priors, design)
             dispersion = None
             if self.family == "negative binomial":
-                groups = pm.Data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
+                groups = data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
                 prior = [self.priors.dispersion] * len(model.coords["dispersed"])
                 dispersion = variable("dispersion_internal", prior, "dispersed")[groups]
             pm.Potential(design.formula.response, _logpmf(counts, eta, dispersion, pt).sum())

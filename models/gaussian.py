@@ -24,6 +24,7 @@ from trajectories.models.blocks.coefficients import (
     product,
 )
 from trajectories.models.blocks.conditioned_effects import coordinates, sum_by_patient
+from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf, normal_logpdf
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import (
@@ -169,7 +170,7 @@ class GaussianMixed(EdssModel):
         coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
         return design
 
-    def build(self, design: Design) -> Any:
+    def build(self, design: Design, *, open_rows: bool = False) -> Any:
         """Make the PyMC model.
 
         Columns are centred and scaled; patient effects are in the coordinates of `conditioned_effects`, in which their posterior
@@ -181,14 +182,14 @@ class GaussianMixed(EdssModel):
 
         X = _scaling(design).apply(design.formula.matrices.X)
         Z = _effect_scaling(design).apply(design.formula.matrices.Z)
-        with pm.Model(coords=_coords(design)) as model:
-            visits = pm.Data("patient_of_visit", design.patient, dims="visit")
-            columns = pm.Data("Z_internal", Z)
-            residual = pm.Data("observed_edss", design.outcome, dims="visit")
+        with pm.Model(coords=_coords(design) | visit_coords(len(design.frame), open_rows)) as model:
+            visits = data("patient_of_visit", design.patient, dims="visit")
+            columns = [data(f"Z_internal_{k}", column) for k, column in enumerate(Z.T)]
+            residual = data("observed_edss", design.outcome, dims="visit")
             residual = residual - variable("intercept_internal", [self.priors.intercept], "one")[0]
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                residual = residual - product(pm.Data("X_internal", X), coefficient_variable(priors, X))
+                residual = residual - product(data("X_internal", X), coefficient_variable(priors, X))
             effects = patient_effects.effect_variables(self.priors, design.effects)
             sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
             whiten, logp = self._residual_graph(design, sd)
@@ -197,27 +198,29 @@ class GaussianMixed(EdssModel):
                 return pt.zeros(design.n_patients)[visits].inc(by_row)
 
             factor = effects.sd[:, None] * effects.cholesky
-            Z_columns = [columns[:, k] for k in range(len(design.effects))]
-            at = coordinates(whiten(residual), [whiten(z) for z in Z_columns], total, factor, sd, pt)
-            v: list[Any] = [None] * len(Z_columns)
+            at = coordinates(whiten(residual), [whiten(z) for z in columns], total, factor, sd, pt)
+            # 0 is the middle of the posterior, near enough, in these coordinates; the prior mean is not, and takes a program to compute.
+            start = np.zeros(design.n_patients)
+            v: list[Any] = [None] * len(columns)
             for k in reversed(range(len(v))):
-                v[k] = at.effect(k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient"), v)
-            for k, column in enumerate(Z_columns):
+                v[k] = at.effect(
+                    k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient", initval=start), v
+                )
+            for k, column in enumerate(columns):
                 residual = residual - sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * column
             pm.Potential("edss", logp(residual).sum())
         return model
 
     def _residual_graph(self, design: Design, sd: Any) -> tuple[Any, Any]:
         """Make functions of rows, in the open PyMC model: how to remove their autocorrelation, and their log-density."""
-        import pymc as pm
         import pytensor.tensor as pt
 
         if self.residuals == "independent":
             return lambda rows: rows, lambda residual: normal_logpdf(residual, 0.0, sd, pt)
         order = visit_order(design)
-        previous = pm.Data("previous_visit", order.previous, dims="visit")
-        gap = pm.Data("years_since_previous", order.gap, dims="visit")
-        follows = pm.Data("has_previous", order.follows, dims="visit")
+        previous = data("previous_visit", order.previous, dims="visit")
+        gap = data("years_since_previous", order.gap, dims="visit")
+        follows = data("has_previous", order.follows, dims="visit")
         time_range = variable("residual_range_internal", [self.priors.residual_range], "one")[0]
         correlation, share = autoregression(gap, follows, time_range, pt)
         return (

@@ -32,6 +32,7 @@ from trajectories.models.blocks.cutpoints import (
     nearer_cutpoints,
     working_scores,
 )
+from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.models.blocks.visit_effects import VisitEffects
@@ -180,7 +181,7 @@ class OrdinalMixed(EdssModel):
         coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
         return design
 
-    def build(self, design: Design) -> Any:
+    def build(self, design: Design, *, open_rows: bool = False) -> Any:
         """Make the PyMC model.
 
         Patient effects are in the coordinates of `conditioned_effects`, for latent scores that stand for the levels: near enough to
@@ -193,10 +194,10 @@ class OrdinalMixed(EdssModel):
 
         X = _scaling(design).apply(design.formula.matrices.X)
         Z = _effect_scaling(design).apply(design.formula.matrices.Z)
-        with pm.Model(coords=_coords(design)) as model:
-            visits = pm.Data("patient_of_visit", design.patient, dims="visit")
-            columns = pm.Data("Z_internal", Z)
-            codes = pm.Data("codes", edss.code(design.outcome), dims="visit")
+        with pm.Model(coords=_coords(design) | visit_coords(len(design.frame), open_rows)) as model:
+            visits = data("patient_of_visit", design.patient, dims="visit")
+            columns = [data(f"Z_internal_{k}", column) for k, column in enumerate(Z.T)]
+            codes = data("codes", edss.code(design.outcome), dims="visit")
             effects = patient_effects.effect_variables(self.priors, design.effects)
             variance, fluctuation, noise = effects.sd[0] ** 2, None, NOISE[self.link]
             if self.visit_effects == "ar1":
@@ -208,15 +209,19 @@ class OrdinalMixed(EdssModel):
             if design.terms:
                 priors = coefficient_priors(self.priors, design.terms, _scaling(design))
                 beta = coefficient_variable(priors, X)
-                eta = product(pm.Data("X_internal", X), beta)
+                eta = product(data("X_internal", X), beta)
             factor = effects.sd[:, None] * effects.cholesky
-            sums = {name: pm.Data(name, array) for name, array in _sums(design).items()}
+            sums = {name: data(name, array) for name, array in _sums(design).items()}
             at = self._coordinates(sums, cutpoints, beta, factor, noise, pt)
+            # 0 is the middle of the posterior, near enough, in these coordinates; the prior mean is not, and takes a program to compute.
+            start = np.zeros(design.n_patients)
             v: list[Any] = [None] * len(design.effects)
             for k in reversed(range(len(v))):
-                v[k] = at.effect(k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient"), v)
+                v[k] = at.effect(
+                    k, pm.Normal(_coordinate(k), *at.prior(k, v), dims="patient", initval=start), v
+                )
             for k in range(len(v)):
-                eta = eta + sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * columns[:, k]
+                eta = eta + sum(factor[k, j] * v[j] for j in range(k + 1))[visits] * columns[k]
             if fluctuation is not None:
                 sites = self._sites(cutpoints, codes, eta, fluctuation.sd, sums["nearer_cutpoint"], pt)
                 eta = eta + visit_effects.effects_variable(fluctuation, *sites)

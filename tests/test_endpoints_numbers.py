@@ -119,6 +119,16 @@ def test_milestones_are_msprogs(shared_data: Path, setting: str, options: dict[s
     assert list(zip(reached["patient"], reached["day"], reached["value"], strict=True)) == want
 
 
+def test_the_onset_of_a_milestone_is_the_first_visit_there_though_it_could_not_be_confirmed() -> None:
+    days, levels = [0, 90, 180, 400, 600], [3.0, 3.0, 4.0, 4.5, 4.5]
+    visits = pd.DataFrame({"patient": "a", "day": days, "edss": levels})
+    confirmed = e.Confirmed(
+        weeks=24, tolerance=(0, 40)
+    )  # no visit 24 to 29.7 weeks after day 180; day 600 is after day 400
+    found = e.milestone(tj.read_cohort(visits), 4, confirmation=confirmed).events
+    assert found[["onset_after", "onset_by", "day"]].to_numpy().tolist() == [[90, 180, 400]]
+
+
 def test_times_to_milestones_and_composites_can_be_had() -> None:
     cohort = tj.simulated_three_dmts_400()
     reached = e.milestone(cohort, 4)

@@ -204,6 +204,10 @@ def test_baseline_as_covariate():
     assert since_start.draws.sel(arm="new").item() == pytest.approx(expected - baseline.mean(), abs=1e-10)
     assert f"minus the observed baseline EDSS, {baseline.mean():.2f} on average," in since_start.definition
     assert any("regression to the mean" in caveat for caveat in since_start.caveats)
+    assert (
+        "Per year from 0 to 1 years: Mean EDSS at the time minus the observed baseline"
+        in tj.slope(fit, (0, 1)).definition
+    )
     with pytest.warns(tj.ExtrapolationWarning, match="-0.5 years lie outside the observed follow-up"):
         earlier = tj.change(fit, 1.0, since=-0.5)
     assert any("EDSS at -0.5 years is extrapolated back" in caveat for caveat in earlier.caveats)

@@ -361,7 +361,7 @@ class TestCohort:
             ({"by": "patient"}, "by must be a column of the patients"),
             ({"reference": "c"}, "reference must be one of b, a"),
             ({"interval": "wald"}, "interval must be"),
-            ({"ci": 95}, "ci must lie between 0 and 1"),
+            ({"ci": 95}, "ci must be between 0 and 1"),
             ({"window": (1, 0)}, "ascending times"),
             ({"suppress_below": 1}, "whole number from 2 up"),
         ],

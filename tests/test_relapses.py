@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 
+import trajectories as tj
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import Design
@@ -472,3 +474,17 @@ def test_new_counts_have_the_models_mean_and_variance(cohort: Cohort) -> None:
     variance = mean + 0.7 * mean**2
     assert np.abs((drawn.mean(axis=0) - mean) / np.sqrt(variance / n)).max() < 4.5
     assert np.allclose(drawn.var(axis=0).mean(), variance.mean(), rtol=0.05)
+
+
+def test_rates_at_times_that_nobody_was_observed_warn():
+    model = RelapseCounts("relapses ~ arm + years", windows=(0, 1, 2))
+    fit = tj.maximise(model, tj.simulated_three_dmts_400())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tj.ExtrapolationWarning)
+        tj.relapse_rate(
+            fit, at=[0.0, 2.0]
+        )  # the middles of the windows are 0.5 and 1.5, and their ends observed
+    with pytest.warns(tj.ExtrapolationWarning) as caught:
+        tj.relapse_rate(fit, at=4.0)
+    assert len(caught) == len(fit.design.arms)
+    assert "4 years lie outside the observed follow-up of fingolimod" in str(caught[0].message)

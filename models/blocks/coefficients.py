@@ -10,6 +10,7 @@ import numpy as np
 
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Floats, Scaling
+from trajectories.models.blocks.data import data
 from trajectories.priors import Normal, Prior, check_location, values, variable
 
 __all__ = ["CoefficientPriors", "coefficient_priors", "coefficient_values", "coefficient_variable", "product"]
@@ -57,7 +58,7 @@ def coefficient_variable(priors: list[Prior], X: Floats) -> Any:
 
     if not all(isinstance(prior, Normal) for prior in priors):
         return variable(NAME, priors, "term")
-    rotation = pm.Data("rotation", _rotation(priors, X))
+    rotation = data("rotation", _rotation(priors, X))
     return _means(priors) + product(rotation, pm.Normal(NAME, 0.0, 1.0, shape=(len(priors),)))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
+from trajectories.models.blocks.data import data
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import Exponential, HalfNormal, values
 
@@ -31,17 +32,17 @@ def linear_part(priors: PatientPriors, design: Design) -> Any:
     """Make the variables of the patient effects in the open PyMC model, and their part of the log rate of each row."""
     import pymc as pm
 
-    patient = pm.Data("patient_of_visit", design.patient, dims="visit")
+    patient = data("patient_of_visit", design.patient, dims="visit")
     if len(design.effects) == 1:
         signed = _signed_sd(priors.intercept_sd)
-        stretch = _stretch(signed, pm.Data("centred_share", _centred_share(design), dims="patient"))
+        stretch = _stretch(signed, data("centred_share", _centred_share(design), dims="patient"))
         return (signed / stretch * pm.Normal("patient_stretched", 0.0, stretch, dims="patient"))[patient]
     standard = pm.Normal("patient_standard", 0.0, 1.0, dims="patient")
-    Z = pm.Data("Z_internal", _scaling(design).apply(design.formula.matrices.Z)[:, 1:])
+    Z = _scaling(design).apply(design.formula.matrices.Z)
     effects = patient_effects.effect_variables(priors, design.effects)
     slopes = patient_effects.slopes(standard, effects, design.effects)
     return (effects.sd[0] * standard)[patient] + sum(
-        slope[patient] * Z[:, k] for k, slope in enumerate(slopes)
+        slope[patient] * data(f"Z_internal_{k}", Z[:, k]) for k, slope in enumerate(slopes, start=1)
     )
 
 

@@ -28,6 +28,7 @@ from trajectories.models.blocks.autoregression import (
     visit_order,
     with_earlier,
 )
+from trajectories.models.blocks.data import data
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf
 from trajectories.priors import Exponential, HalfNormal, values, variable
 
@@ -127,7 +128,6 @@ def variables(priors: VisitPriors, design: Design) -> Fluctuation:
     The standard deviation has a sign that means nothing: the model is the same with −τ and −z. On the log scale, where it has none,
     values near 0 lie so far out that chains get there rarely and come back late.
     """
-    import pymc as pm
 
     order = visit_order(design)
     later, leads = _later(order)
@@ -136,14 +136,14 @@ def variables(priors: VisitPriors, design: Design) -> Fluctuation:
         sd=_signed(priors.visit_sd),
         time_range=variable("visit_range_internal", [priors.visit_range], "one")[0],
         order=order,
-        gap=pm.Data("years_since_previous", order.gap, dims="visit"),
-        follows=pm.Data("has_previous", order.follows, dims="visit"),
-        later=pm.Data("later_visit", later, dims="visit"),
-        leads=pm.Data("has_later", leads, dims="visit"),
+        gap=data("years_since_previous", order.gap, dims="visit"),
+        follows=data("has_previous", order.follows, dims="visit"),
+        later=data("later_visit", later, dims="visit"),
+        leads=data("has_later", leads, dims="visit"),
         pairs=(
-            pm.Data("visit_of_pair", pairs[0]),
-            pm.Data("earlier_visit_of_pair", pairs[1]),
-            pm.Data("years_of_pair", pairs[2]),
+            data("visit_of_pair", pairs[0]),
+            data("earlier_visit_of_pair", pairs[1]),
+            data("years_of_pair", pairs[2]),
         ),
     )
 
@@ -181,9 +181,9 @@ def effects_variable(here: Fluctuation, pull: Any, information: Any) -> Any:
 
     visit, earlier, _ = here.pairs
     by_time = np.lexsort((here.order.position, _first_visit(here.order)))
-    sequence = pm.Data("rows_by_time", by_time, dims="visit")
-    rank = pm.Data("place_by_time", np.argsort(by_time), dims="visit")
-    previous = pm.Data("previous_visit", here.order.previous, dims="visit")
+    sequence = data("rows_by_time", by_time, dims="visit")
+    rank = data("place_by_time", np.argsort(by_time), dims="visit")
+    previous = data("previous_visit", here.order.previous, dims="visit")
 
     def process(coordinate: Any, log_passed: Any, shift: Any, spread: Any) -> Any:
         total = pt.cumsum(log_passed[sequence])[rank]

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajectories.estimate import normal_limit
+from trajectories.estimate import check_ci, normal_limit
 
 __all__ = [
     "GroupRates",
@@ -71,8 +71,7 @@ def check_interval(interval: str, ci: float) -> None:
     """
     if interval not in INTERVALS:
         raise ValueError(f"interval must be {' or '.join(map(repr, INTERVALS))}, not {interval!r}.")
-    if not 0 < ci < 1:
-        raise ValueError(f"ci must lie between 0 and 1, not {ci!r}.")
+    check_ci(ci)
 
 
 def group_rates(

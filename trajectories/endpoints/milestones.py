@@ -55,7 +55,8 @@ class DisabilityMilestone:
         One row a patient: `patient`, `arm`, `n_visits`, `baseline_day` (where the search starts),
         `baseline_value`, `last_day`, `last_confirmable_day`, `status` ("reached", "reached before", "not reached"
         or "not evaluable"), `day` and `value` where it was reached, `confirmed_day`, `onset_after` (last visit
-        before that was below), `eligible_milestone` (evaluable and not there at the start).
+        before that was below), `onset_by` (the visit after it: there the level was reached, though `day` is later where that visit could not be
+        confirmed), `eligible_milestone` (evaluable and not there at the start).
     rule
         What counted: its name and a sentence.
     cohort_name, simulated
@@ -84,10 +85,8 @@ class DisabilityMilestone:
         reached = self.patients_table[self.patients_table["status"] == "reached"]
         frame = reached[["patient", "arm"]].assign(kind="milestone")
         frame["reference_day"], frame["reference_value"] = reached["baseline_day"], reached["baseline_value"]
-        frame[["day", "value", "confirmed_day", "onset_after"]] = reached[
-            ["day", "value", "confirmed_day", "onset_after"]
-        ]
-        frame["onset_by"] = reached["day"]
+        columns = ["day", "value", "confirmed_day", "onset_after", "onset_by"]
+        frame[columns] = reached[columns]
         frame["label"] = pd.Series(None, index=frame.index, dtype="str")
         return frame.reset_index(drop=True)
 
@@ -262,5 +261,6 @@ def _patients(cohort: Cohort, visits: Visits, found: dict[str, NDArray[np.int64]
     frame["value"] = values(reached)
     frame["confirmed_day"] = days(found["confirmed"])
     frame["onset_after"] = days(found["before"])
+    frame["onset_by"] = days(np.where(found["before"] >= 0, found["before"] + 1, -1))
     frame["eligible_milestone"] = (last >= 0) & (status < 2)
     return frame

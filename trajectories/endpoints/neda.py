@@ -15,6 +15,7 @@ from trajectories.endpoints.neda_groups import activity_table, group_table, reas
 from trajectories.endpoints.neda_patients import COMPONENTS, patient_answers
 from trajectories.endpoints.neda_text import neda_notes, neda_text, neda_title
 from trajectories.endpoints.rules import DisabilityRule
+from trajectories.estimate import check_ci
 from trajectories.suppression import check_limit
 
 __all__ = ["Neda3", "neda3"]
@@ -263,5 +264,4 @@ def _check_numbers(at: float, mri_from: float, tolerance: float, ci: float) -> N
             f"mri_from ({mri_from:g}) and at ({at:g}) are less than two tolerances of {tolerance:g} years apart: "
             "one scan could stand for both."
         )
-    if not 0 < ci < 1:
-        raise ValueError(f"ci must lie between 0 and 1, not {ci!r}.")
+    check_ci(ci)

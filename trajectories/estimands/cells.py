@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from trajectories.estimands.population import Fitted, arms_of, check_times, hypothetical, target_rows
+from trajectories.estimands.population import (
+    Fitted,
+    arms_of,
+    check_times,
+    hypothetical,
+    target_rows,
+    warn_outside,
+)
 from trajectories.formulas import Matrices
 from trajectories.models.base import Design, Floats
 
@@ -20,8 +27,10 @@ __all__ = ["over_cells"]
 def over_cells(
     fit: Fitted, quantity: Callable[[Matrices], Floats], at: Sequence[float] | float | None, target: str
 ) -> xr.DataArray:
-    """Evaluate a quantity (chain × draw) in every arm, period or window, and time."""
+    """Evaluate a quantity (chain × draw) in every arm, period or window, and time; warns where a time was not observed."""
     dims = _dims(fit.design, at)
+    if "years" in dims:
+        warn_outside(fit.design, dims["years"])
     rows = target_rows(fit.design, target)
     cells = []
     for combination in itertools.product(*dims.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trajectories.estimands.cells import over_cells
-from trajectories.estimands.population import Fitted, check_times, warn_outside, whom
+from trajectories.estimands.population import Fitted, whom
 from trajectories.estimate import Estimate
 from trajectories.formulas import Matrices
 from trajectories.models.base import Floats
@@ -57,7 +57,6 @@ def lesion_count(
     1.0
     """
     model, outcome = _lesions(fit)
-    _warn(fit, at)
     parameters = fit.draws(seed=seed)
 
     def count(matrices: Matrices) -> Floats:
@@ -103,7 +102,6 @@ def lesion_free(
         If `years` is not positive, or not 1 for enhancing lesions; as in `lesion_count`; or for a GEE.
     """
     model, outcome = _lesions(fit)
-    _warn(fit, at)
     parameters = fit.draws(seed=seed)
 
     def free(matrices: Matrices) -> Floats:
@@ -125,8 +123,3 @@ def _lesions(fit: Fitted) -> tuple[LesionCounts, str]:
     if not isinstance(fit.model, LesionCounts):
         raise TypeError(f"this needs a fit of models.LesionCounts, not of {type(fit.model).__name__}.")
     return fit.model, fit.design.formula.response
-
-
-def _warn(fit: Fitted, at: Sequence[float] | float | None) -> None:
-    if at is not None and "years" in fit.design.formula.columns:
-        warn_outside(fit.design, check_times(at))

@@ -288,7 +288,7 @@ def slope(
         name="slope of EDSS",
         draws=total.draws.isel(years=0, drop=True) / (end - start),
         unit="EDSS points per year",
-        definition=f"Change of mean EDSS per year from {start:g} to {end:g} years, of new patients like {whom(fit.design, target)}.",
+        definition=f"Per year from {start:g} to {end:g} years: {total.definition}",
         source=fit.description,
         caveats=total.caveats,
         null=0.0,

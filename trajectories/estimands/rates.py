@@ -42,6 +42,11 @@ def relapse_rate(
         If the fit is not of relapse counts.
     ValueError
         If the formula has `years` and `at` is missing.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        Where a time lies outside the observed follow-up of an arm.
     """
     model = _counts(fit)
     parameters = fit.draws(seed=seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from trajectories.estimate import normal_limit
+from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.count_likelihood import Profile
 from trajectories.models.base import Floats
 
@@ -73,8 +73,7 @@ class CountFit:
         ci
             Probability of the interval, in (0, 1).
         """
-        if not 0 < ci < 1:
-            raise ValueError(f"ci must lie between 0 and 1, not {ci}.")
+        check_ci(ci)
         z, se, k = normal_limit(ci), np.sqrt(np.diag(self.covariance)), len(self.coefficients)
         names = [f"dispersion({arm})" for arm in self.dispersion_arms] or ["dispersion"]
         half = z * se[:k]

@@ -45,7 +45,10 @@ def compile_once(model: MixedModel, design: Design) -> Compiled:
         From `model.design(cohort)`.
     """
     return Compiled(
-        model=model, design=design, program=compile_model(model, design), graph=model.build(design)
+        model=model,
+        design=design,
+        program=compile_model(model, design, open_rows=True),
+        graph=model.build(design, open_rows=True),
     )
 
 
@@ -79,7 +82,7 @@ def refit(
         If the design has another number of patients, other terms, patient effects or arms, or changes something that was compiled
         in (such as the scale of a prior that is given per unit of a term).
     """
-    graph = compiled.model.build(design)
+    graph = compiled.model.build(design, open_rows=True)
     _check_same_shape(compiled.design, design)
     _check_same_visits(compiled, design)
     _check_same_graph(compiled.graph, graph)
