@@ -420,13 +420,13 @@ def test_a_model_is_fitted_by_its_design() -> None:
     assert np.allclose(free.mean(("chain", "draw")), (1 + 0.5 * np.array([1.2, 0.6])) ** -2, atol=0.06)
 
 
-def test_patient_effects_point_to_gee() -> None:
+def test_gee_averages_over_patient_effects() -> None:
     cohort = simulate_cohort(
         patients={"a": 100, "b": 100}, seed=3, relapses=RelapseTruth(before=1.5, after={"a": 0.8, "b": 0.4})
     )
     model = RelapseCounts("relapses ~ arm * period + (1 | patient)")
     design = model.design(cohort)
-    with pytest.raises(NotImplementedError, match=r"not part of this version.*method='gee'"):
+    with pytest.raises(ValueError, match="has patient effects"):
         fit_counts(model, design)
     fit = fit_counts(model, design, method="gee")
     rows = design.at(pd.DataFrame({"arm": ["a", "b", "b"], "period": ["after", "after", "before"]}))

@@ -1,4 +1,4 @@
-"""Log-densities, each written once over an array namespace: numpy for results, pytensor.tensor for sampling.
+"""Log-densities, each written once over an array namespace: numpy for results, pytensor.tensor for sampling, jax.numpy for integrals.
 
 Every function takes its namespace as `xp`; the namespaces share the names `exp`, `log`, `expm1`, `log1p`, `abs`, `minimum`,
 `maximum`, `where`.
@@ -76,10 +76,8 @@ def _probit_logpmf(upper: Any, lower: Any, xp: ModuleType) -> Any:
 
 def log_normal_cdf(x: Any, xp: ModuleType) -> Any:
     """Return log Φ(x), precise far into the lower tail."""
-    if xp is np:
-        from scipy.special import log_ndtr
-
-        return log_ndtr(x)
+    if special := _special(xp):
+        return special.log_ndtr(x)
     tail = xp.minimum(x, -1.0)
     body = xp.maximum(x, -1.0)
     return xp.where(
@@ -203,8 +201,17 @@ def _log_rising(count: Any, dispersion: Any, xp: ModuleType) -> Any:
 
 
 def _gammaln(x: Any, xp: ModuleType) -> Any:
-    if xp is np:
-        from scipy.special import gammaln
+    return (_special(xp) or xp).gammaln(x)
 
-        return gammaln(x)
-    return xp.gammaln(x)
+
+def _special(xp: ModuleType) -> Any:
+    """The namespace's special functions, in a module of their own except in PyTensor: None there."""
+    if xp is np:
+        from scipy import special
+
+        return special
+    if xp.__name__ == "jax.numpy":
+        from jax.scipy import special
+
+        return special
+    return None

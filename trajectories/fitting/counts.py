@@ -89,12 +89,10 @@ def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum
     design
         From `model.design(cohort)`.
     method
-        "maximum likelihood" for formulas without patient effects, or "gee", a marginal model, for several rows a patient.
+        "maximum likelihood" of independent rows, for formulas without patient effects, or "gee", a marginal model, for several rows a patient.
 
     Raises
     ------
-    NotImplementedError
-        For maximum likelihood of a formula with patient effects.
     ValueError
         If the method is neither, or a maximum does not exist.
     ConvergenceError
@@ -106,10 +104,8 @@ def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum
     if method != "maximum likelihood":
         raise ValueError(f"method must be 'maximum likelihood' or 'gee', not {method!r}.")
     if design.effects:
-        raise NotImplementedError(
-            f"maximum likelihood with patient effects ({model.formula!r}) is not part of this version: it needs the likelihood with "
-            "the patient effects integrated out. Use tj.sample for this model; or method='gee' for population-average rate ratios "
-            "with standard errors that allow for several rows a patient; or leave out '(1 | patient)' with one row a patient."
+        raise ValueError(
+            f"{model.formula!r} has patient effects, and these rows would be independent: its likelihood is that of `fit_marginal`."
         )
     return count_likelihood(data, family=model.family, dispersion_by=model.dispersion_by)
 

@@ -1,4 +1,4 @@
-"""Maximum likelihood and its relatives through statsmodels: `maximise`, and its result."""
+"""Maximum likelihood and its relatives: `maximise`, and its result."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trajectories.cohort import Cohort
 from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.counts import CountFit, fit_counts
 from trajectories.fitting.fit import row_name
+from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.models.base import Design, MixedModel
 from trajectories.models.counts import CountModel
@@ -53,7 +54,7 @@ class PointFit:
     model: MixedModel
     design: Design
     method: Method
-    solution: MixedLMFit | CountFit = field(repr=False)
+    solution: MixedLMFit | CountFit | MarginalFit = field(repr=False)
 
     @property
     def loglik(self) -> float:
@@ -68,6 +69,11 @@ class PointFit:
             if self.method != "maximum likelihood"
             else -2 * self.loglik + 2 * self.solution.n_parameters
         )
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, −2 log-likelihood + log(rows) × parameters, with rows as in lme4; NaN where `aic` is."""
+        return float(self.aic + (np.log(len(self.design.frame)) - 2) * self.solution.n_parameters)
 
     @property
     def description(self) -> str:
@@ -99,26 +105,43 @@ class PointFit:
         """
         return self.solution.draws(4000 if n is None else n, 0 if seed is None else seed)
 
-    def summary(self, ci: float = 0.95) -> pd.DataFrame:
+    def patient_effects(self) -> pd.DataFrame:
+        """Predict the effects of the patients: conditional modes given the estimates, and their standard errors.
+
+        Returns
+        -------
+        A frame with a row a patient of the design, in its order and without identifiers, and columns effect and `se(effect)`, in the units of
+        the linear predictor.
+
+        Raises
+        ------
+        TypeError
+            If the fit has no integrated likelihood.
+        """
+        if not isinstance(self.solution, MarginalFit):
+            raise TypeError(
+                "patient effects are predicted by fits with the effects integrated out: OrdinalMixed, and counts with '(1 | patient)'."
+            )
+        return self.solution.patient_effects()
+
+    def summary(self, ci: float = 0.95, *, robust: bool = False) -> pd.DataFrame:
         """Summarise the parameters: one row a term.
 
         Parameters
         ----------
         ci
             Probability of the Wald interval: of a standard deviation or dispersion on the log scale, of a correlation on Fisher's.
+        robust
+            Standard errors from the patients' scores (a sandwich, clustered by patient), for fits with the effects integrated out.
 
         Returns
         -------
         A frame with columns `estimate`, `se`, `lower`, `upper`; `attrs` say the kind of interval, patients, rows and caveats.
         """
         check_ci(ci)
-        frame = (
-            self.solution.to_frame(ci)
-            if isinstance(self.solution, CountFit)
-            else _mixed_frame(self.solution, ci)
-        )
+        frame = self._frame(ci, robust)
         frame.attrs.update(
-            interval=f"{ci:.0%} Wald interval ({'robust' if self.method == 'gee' else 'model-based'} standard errors)",
+            interval=f"{ci:.0%} Wald interval ({'robust' if robust or self.method == 'gee' else 'model-based'} standard errors)",
             method=self.method,
             loglik=self.loglik,
             patients=self.design.n_patients,
@@ -126,6 +149,17 @@ class PointFit:
             caveats=list(self.caveats),
         )
         return frame
+
+    def _frame(self, ci: float, robust: bool) -> pd.DataFrame:
+        if isinstance(self.solution, MarginalFit):
+            return _wald_frame(self.solution.estimates(), self.solution.standard_errors(robust=robust), ci)
+        if robust:
+            raise ValueError(
+                "robust standard errors are those of fits with the patient effects integrated out, and of method='gee'."
+            )
+        if isinstance(self.solution, CountFit):
+            return self.solution.to_frame(ci)
+        return _wald_frame(self.solution.estimates, self.solution.standard_errors, ci)
 
     def __str__(self) -> str:
         summary = self.summary()
@@ -141,12 +175,15 @@ class PointFit:
         return str(self)
 
 
-def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum likelihood") -> PointFit:
-    """Fit a model by a classical estimator of statsmodels.
+def maximise(
+    model: MixedModel, cohort: Cohort, *, method: Method = "maximum likelihood", quadrature: int = 7
+) -> PointFit:
+    """Fit a model by maximum likelihood, or by a relative of it.
 
-    `GaussianMixed`: maximum likelihood or REML (MixedLM). `RelapseCounts` and `LesionCounts` without patient effects: maximum
-    likelihood of the negative binomial or Poisson model with exposure; with several rows a patient: GEE, whose rate ratios are
-    population averages.
+    `OrdinalMixed`, and `RelapseCounts` and `LesionCounts` with patient effects: the likelihood with the patient effects integrated out
+    by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), where the integral has a closed form.
+    `RelapseCounts` and `LesionCounts` without patient effects: negative binomial or Poisson regression with exposure; with several rows a
+    patient also GEE, whose rate ratios are population averages.
 
     Parameters
     ----------
@@ -156,6 +193,9 @@ def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum lik
         The patients.
     method
         "maximum likelihood", "reml" (GaussianMixed) or "gee" (RelapseCounts, LesionCounts).
+    quadrature
+        Nodes a dimension of the integrals over patient effects; 1 is Laplace's approximation, which R's clmm and glmmTMB use, and which is
+        biased where patients have few rows.
 
     Returns
     -------
@@ -164,53 +204,68 @@ def maximise(model: MixedModel, cohort: Cohort, *, method: Method = "maximum lik
     Raises
     ------
     NotImplementedError
-        For `OrdinalMixed`, and for counts with patient effects by maximum likelihood: both need the integrated likelihood.
+        For `OrdinalMixed` with visit effects.
+    FormulaError
+        If there are more patient effects than rows of any patient.
     ValueError
-        If the method is not one of the model's.
+        If the method is not one of the model's, or the outcome is constant.
     ConvergenceError
-        If no optimiser converged.
+        If the likelihood has no maximum, as under separation, or none was found; the message names the terms.
+
+    Source: Pinheiro and Bates (1995), Journal of Computational and Graphical Statistics 4:12, doi:10.1080/10618600.1995.10474663; for
+    ordinal outcomes Hedeker and Gibbons (1994), Biometrics 50:933, doi:10.2307/2533433.
 
     Examples
     --------
     >>> import trajectories as tj
     >>> from trajectories import models
     >>> cohort = tj.simulated_alemtuzumab_35()
-    >>> fit = maximise(models.RelapseCounts("relapses ~ 1", windows=(0.0, None)), cohort)
+    >>> fit = maximise(models.OrdinalMixed("edss ~ years + (1 | patient)"), cohort)
     >>> list(fit.summary().columns)
     ['estimate', 'se', 'lower', 'upper']
+    >>> tj.change(fit, 2.0).unit
+    'EDSS points'
     """
+    allowed: tuple[str, ...] = ("maximum likelihood",)
     if isinstance(model, GaussianMixed):
-        if method not in ("maximum likelihood", "reml"):
-            raise ValueError(f"GaussianMixed is fitted by 'maximum likelihood' or 'reml', not by {method!r}.")
-        design = model.design(cohort)
-        return PointFit(
-            model=model,
-            design=design,
-            method=method,
-            solution=fit_mixedlm(model, design, reml=method == "reml"),
+        allowed = ("maximum likelihood", "reml")
+    elif isinstance(model, CountModel):
+        allowed = ("maximum likelihood", "gee")
+    if method not in allowed:
+        raise ValueError(
+            f"{type(model).__name__} is fitted by {' or '.join(map(repr, allowed))}, not by {method!r}."
         )
-    if isinstance(model, CountModel):
-        if method not in ("maximum likelihood", "gee"):
-            raise ValueError(
-                f"{type(model).__name__} is fitted by 'maximum likelihood' or 'gee', not by {method!r}."
-            )
-        design = model.design(cohort)
-        return PointFit(model=model, design=design, method=method, solution=fit_counts(model, design, method))
-    raise NotImplementedError(
-        f"maximum likelihood of {type(model).__name__} is not part of this version: statsmodels has no ordinal mixed model, and ours comes "
-        "with the integrated likelihood. Use tj.sample(model, cohort), or models.GaussianMixed with the same formula."
-    )
+    design = model.design(cohort)
+    solution: MixedLMFit | CountFit | MarginalFit
+    if isinstance(model, GaussianMixed):
+        solution = fit_mixedlm(model, design, reml=method == "reml")
+    elif isinstance(model, CountModel) and (method == "gee" or not design.effects):
+        solution = fit_counts(model, design, "gee" if method == "gee" else "maximum likelihood")
+    else:
+        solution = fit_marginal(model, design, quadrature=quadrature)
+    return PointFit(model=model, design=design, method=method, solution=solution)
 
 
-def _mixed_frame(fit: MixedLMFit, ci: float) -> pd.DataFrame:
+def _wald_frame(estimates: xr.Dataset, standard_errors: xr.Dataset, ci: float) -> pd.DataFrame:
     z = normal_limit(ci)
     rows = {}
-    for name in ("intercept", "coefficients", "patient_sd", "patient_correlation", "residual_sd"):
-        if name not in fit.estimates:
+    order = (
+        "intercept",
+        "coefficients",
+        "patient_sd",
+        "patient_correlation",
+        "residual_sd",
+        "dispersion",
+        "cutpoints",
+    )
+    for name in order:
+        if name not in estimates:
             continue
-        array, errors = fit.estimates[name], fit.standard_errors[name]
+        array, errors = estimates[name], standard_errors[name]
         labels = [""] if array.ndim == 0 else [str(label) for label in array[array.dims[0]].to_numpy()]
         for label, estimate, se in zip(labels, np.atleast_1d(array), np.atleast_1d(errors), strict=True):
+            if not np.isfinite(estimate):
+                continue  # a cutpoint beyond the levels that somebody has
             lower, upper = _wald(name, float(estimate), float(se), z)
             rows[row_name(name, label)] = {
                 "estimate": float(estimate),
@@ -228,7 +283,7 @@ def _wald(name: str, estimate: float, se: float, z: float) -> tuple[float, float
 
     A standard deviation that is not clearly above 0 has no normal logarithm: then the interval is on its own scale, cut at 0.
     """
-    if name in ("patient_sd", "residual_sd"):
+    if name in ("patient_sd", "residual_sd", "dispersion"):
         if not se < 0.5 * estimate:
             return max(0.0, estimate - z * se), estimate + z * se
         width = np.exp(z * se / estimate)

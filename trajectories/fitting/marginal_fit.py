@@ -1,0 +1,186 @@
+"""Maximum likelihood with the patient effects integrated out: the estimates, their errors, and what can be asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from trajectories.fitting.marginal import Integrated
+from trajectories.fitting.marginal_models import Adaptor, adaptor_of
+from trajectories.fitting.marginal_peak import Attempt, maximum
+from trajectories.formulas import FormulaError
+from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.counts import CountModel
+
+__all__ = ["MarginalFit", "fit_marginal"]
+
+# A direction of the patient effects with a standard deviation below this has none, on the scale of the linear predictor.
+NO_VARIANCE = 1e-3
+# log α below this is α = 0: counts no more variable than Poisson counts.
+LOG_POISSON = -11.0
+# Standard errors by patient need this many.
+FEW_PATIENTS = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MarginalFit:
+    """A maximum of the integrated likelihood.
+
+    Parameters
+    ----------
+    likelihood, adaptor
+        What was maximised, and how its parameters are read.
+    theta
+        The estimates on the optimiser's scale.
+    loglik
+        The log-likelihood there.
+    covariance
+        The inverse of the observed information there; NaN for a dispersion of 0.
+    attempts
+        From where it was found.
+    notes
+        What the reader must know.
+    """
+
+    likelihood: Integrated = field(repr=False)
+    adaptor: Adaptor = field(repr=False)
+    theta: Floats = field(repr=False)
+    loglik: float
+    covariance: Floats = field(repr=False)
+    attempts: tuple[Attempt, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters were estimated: of an ordinal model the cutpoints between levels that somebody has."""
+        return len(self.theta)
+
+    @property
+    def quadrature(self) -> int:
+        """Nodes a dimension."""
+        return self.likelihood.quadrature
+
+    def robust_covariance(self) -> Floats:
+        """The sandwich I⁻¹ (Σ_i s_i s_i') I⁻¹ of the patients' scores s_i, which holds if patients differ otherwise than modelled.
+
+        Source: White (1982), Econometrica 50:1, doi:10.2307/1912526.
+        """
+        scores = self.likelihood.scores(self.theta)
+        return np.asarray(self.covariance @ (scores.T @ scores) @ self.covariance)
+
+    def draws(self, n: int = 4000, seed: int = 0) -> xr.Dataset:
+        """Draw parameters from the normal approximation on the optimiser's scale, where cutpoints stay in order: one chain."""
+        known = ~np.isnan(np.diag(self.covariance))
+        theta = np.repeat(self.theta[None], n, axis=0)
+        root = np.linalg.cholesky(self.covariance[np.ix_(known, known)])
+        theta[:, known] += np.random.default_rng(seed).normal(size=(n, int(known.sum()))) @ root.T
+        return self.adaptor.dataset(theta)
+
+    def estimates(self) -> xr.Dataset:
+        """The estimates in the user's units."""
+        return self.adaptor.dataset(self.theta[None]).isel(chain=0, draw=0, drop=True)
+
+    def standard_errors(self, *, robust: bool = False) -> xr.Dataset:
+        """Standard errors in the user's units, by the delta method; NaN for what is on a boundary."""
+        covariance = self.robust_covariance() if robust else self.covariance
+        step = 1e-5
+        shifts = step * np.eye(len(self.theta))
+        around = self.adaptor.dataset(np.concatenate([self.theta + shifts, self.theta - shifts]))
+        around = around.isel(chain=0, drop=True)
+        unknown = np.isnan(np.diag(covariance))
+        se = {}
+        for name, values in around.data_vars.items():
+            value = values.transpose("draw", ...).to_numpy()
+            with np.errstate(invalid="ignore"):  # infinite cutpoints have no error
+                slopes = (value[: len(shifts)] - value[len(shifts) :]) / (2 * step)
+            inner = np.where(np.isnan(covariance), 0.0, covariance)
+            variance = np.einsum("k...,kl,l...->...", slopes, inner, slopes)
+            touched = np.abs(slopes[unknown]).sum(axis=0) > 0
+            with np.errstate(invalid="ignore"):
+                root = np.where((variance > 0) & ~touched, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+            se[name] = values.isel(draw=0, drop=True).copy(data=root)
+        return xr.Dataset(se)
+
+    def patient_effects(self) -> pd.DataFrame:
+        """Conditional modes of the patient effects and their standard errors given the population parameters.
+
+        Returns
+        -------
+        A frame with a row a patient of the design, in its order and without identifiers, and columns effect and `se(effect)`.
+        """
+        modes, covariance = self.adaptor.effects(self.theta, *self.likelihood.modes(self.theta))
+        names = self.adaptor.design.effects
+        columns: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            columns[name] = modes[:, k]
+            columns[f"se({name})"] = np.sqrt(covariance[:, k, k])
+        return pd.DataFrame(columns).rename_axis("patient")
+
+
+def fit_marginal(model: MixedModel, design: Design, *, quadrature: int = 7) -> MarginalFit:
+    """Fit a model with patient effects by maximum likelihood, the effects integrated out.
+
+    Raises
+    ------
+    FormulaError
+        If there are more patient effects than any patient has rows.
+    ValueError
+        If the outcome is constant.
+    ConvergenceError
+        If the likelihood has no maximum.
+    """
+    _check(design)
+    adaptor = adaptor_of(model, design)
+    likelihood = Integrated(shape=adaptor.shape, rows=adaptor.rows(), quadrature=quadrature)
+    floors: dict[int, float] = {}
+    if isinstance(model, CountModel):
+        floors = {1 + g: LOG_POISSON for g in range(adaptor.shape.groups)}
+    top = maximum(likelihood, floors=floors, names=adaptor.names)
+    covariance = np.full((len(top.theta), len(top.theta)), np.nan)
+    free = np.array([k for k in range(len(top.theta)) if k not in top.held])
+    covariance[np.ix_(free, free)] = np.linalg.inv(top.information[np.ix_(free, free)])
+    notes = [*adaptor.notes, *_boundary(adaptor, top.theta)]
+    notes += [
+        f"the {adaptor.names[k]} went to 0: the counts vary no more than Poisson counts" for k in top.held
+    ]
+    if quadrature == 1 and np.median(np.bincount(design.patient)) < 10:
+        notes.append("Laplace's approximation is biased with few rows a patient: quadrature=7 is the default")
+    return MarginalFit(
+        likelihood=likelihood,
+        adaptor=adaptor,
+        theta=top.theta,
+        loglik=top.loglik,
+        covariance=covariance,
+        attempts=top.attempts,
+        notes=tuple(notes),
+    )
+
+
+def _check(design: Design) -> None:
+    if np.ptp(design.outcome) == 0:
+        raise ValueError(
+            f"every {design.formula.response} is {design.outcome[0]:g}: there is nothing to explain."
+        )
+    most = int(np.bincount(design.patient).max())
+    if most < len(design.effects):
+        raise FormulaError(
+            f"no patient has more than {most} rows, which cannot tell {len(design.effects)} patient effects "
+            f"({', '.join(design.effects)}) apart: use fewer."
+        )
+
+
+def _boundary(adaptor: Adaptor, theta: Floats) -> list[str]:
+    """Say that the covariance of the patient effects is on the boundary of what is possible."""
+    factor = adaptor.factor(theta[None])[0]
+    rank = int((np.linalg.svd(factor, compute_uv=False) > NO_VARIANCE).sum())
+    if rank == len(factor):
+        return []
+    what = "no variance between patients" if rank == 0 else f"rank {rank} in place of {len(factor)}"
+    return [
+        f"the covariance of the patient effects ({', '.join(adaptor.design.effects)}) is singular: {what} is estimated, on the boundary of "
+        "what is possible; their standard errors and draws are rough. Fewer patient effects would fit as well"
+    ]

@@ -1,0 +1,210 @@
+"""From a model and its design to the rows of the integrated likelihood, and from its parameters back to the user's units."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajectories import edss
+from trajectories.fitting.marginal_rows import Rows, Shape
+from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
+from trajectories.models.blocks import patient_effects
+from trajectories.models.counts import CountModel
+from trajectories.models.ordinal import CUTPOINTS, OrdinalMixed
+
+__all__ = ["Adaptor", "adaptor_of"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Adaptor(ABC):
+    """What one kind of model needs besides the integrated likelihood.
+
+    Columns are centred and scaled for the optimiser, as for the sampler: a coefficient is per standard deviation of its column, the
+    intercept effect of a patient is at the mean time.
+    """
+
+    model: MixedModel
+    design: Design
+    x: Scaling = field(init=False)
+    z: Scaling = field(init=False)
+
+    def __post_init__(self) -> None:
+        matrices = self.design.formula.matrices
+        object.__setattr__(self, "x", Scaling.of(matrices.X))
+        object.__setattr__(self, "z", patient_effects.patient_scaling(matrices.Z))
+
+    @property
+    @abstractmethod
+    def shape(self) -> Shape:
+        """Sizes and density."""
+
+    @abstractmethod
+    def rows(self) -> Rows:
+        """The rows."""
+
+    @property
+    @abstractmethod
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the density, for messages."""
+
+    @abstractmethod
+    def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
+        """Parameters of the density by name, as `patient_effects.labelled` takes them.
+
+        `own` is samples × parameters; `moved` (samples) is what centring the fixed terms added to the linear predictor.
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a summary must say of how the density was fitted."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all parameters, for messages."""
+        effects = self.design.effects
+        factor = [f"patient effects ({effects[i]})" for i in range(len(effects)) for _ in range(i + 1)]
+        return (*self.own_names, *self.design.terms, *factor)
+
+    def _rows(self, outcome: Ints, offset: Floats, group: Ints) -> Rows:
+        matrices = self.design.formula.matrices
+        return Rows(
+            outcome=outcome, X=self.x.apply(matrices.X), Z=self.z.apply(matrices.Z), patient=self.design.patient,
+            offset=offset, group=group,
+        )  # fmt: skip
+
+    def factor(self, theta: Floats) -> Floats:
+        """Λ, samples × effect × effect, on the optimiser's scale."""
+        q = len(self.design.effects)
+        entries = self.shape.split(theta.T)[2].T
+        factor = np.zeros((len(theta), q, q))
+        rows, columns = np.tril_indices(q)
+        factor[:, rows, columns] = entries
+        return factor
+
+    def dataset(self, theta: Floats) -> xr.Dataset:
+        """Parameters θ (samples × …) in the user's units: chain (1) × draw (samples) × …, as `model.parameters` names them."""
+        own, beta, _ = (part.T for part in self.shape.split(theta.T))
+        beta = beta / self.x.sd
+        none = np.zeros((len(theta), 0, len(self.design.effects)))
+        covariance = patient_effects.on_user_scale(none, self.factor(theta), self.z)[1]
+        labelled = patient_effects.labelled(
+            self.design,
+            beta[None],
+            np.broadcast_to(0.0, (1, len(theta), self.design.n_patients, len(self.design.effects))),
+            covariance[None],
+            **self.own_parameters(own, beta @ self.x.mean),
+        )
+        return labelled.drop_vars(["patient_effects", "patient"])
+
+    def effects(self, theta: Floats, modes: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+        """Patient effects u = Λv (patient × effect) and their covariance matrices (… × effect) in the user's units, from those of v."""
+        factor = self.factor(theta[None])[0]
+        to_user = patient_effects.on_user_scale(np.eye(len(factor))[None], np.eye(len(factor))[None], self.z)[
+            0
+        ][0].T
+        A = to_user @ factor
+        return modes @ A.T, A @ covariance @ A.T
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrdinalAdaptor(Adaptor):
+    """The ordinal model on the levels that somebody has; between two of them the cutpoints of empty levels coincide."""
+
+    model: OrdinalMixed
+
+    @property
+    def occupied(self) -> Ints:
+        """Codes of the levels that somebody has."""
+        return np.unique(edss.code(self.design.outcome))
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            family="ordinal",
+            link=self.model.link,
+            levels=len(self.occupied),
+            terms=len(self.design.terms),
+            effects=len(self.design.effects),
+        )
+
+    def rows(self) -> Rows:
+        codes = np.searchsorted(self.occupied, edss.code(self.design.outcome))
+        zeros = np.zeros(len(codes))
+        return self._rows(codes, zeros, zeros.astype(np.int64))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        return tuple(f"cutpoint {CUTPOINTS[code - 1]}" for code in self.occupied[1:])
+
+    def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
+        inner = np.concatenate([own[:, :1], own[:, :1] + np.cumsum(np.exp(own[:, 1:]), axis=1)], axis=1)
+        ends = np.full((len(own), 1), np.inf)
+        cut = np.concatenate([-ends, inner + moved[:, None], ends], axis=1)
+        below = np.searchsorted(self.occupied, np.arange(len(CUTPOINTS)), side="right")
+        return {"cutpoints": (("cutpoint", list(CUTPOINTS)), cut[None][..., below])}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        empty = np.setdiff1d(np.arange(len(edss.LEVELS)), self.occupied)
+        if not len(empty):
+            return ()
+        levels = ", ".join(f"{edss.LEVELS[code]:g}" for code in empty)
+        return (
+            f"nobody has EDSS {levels}: probability 0 by maximum likelihood; {len(self.occupied) - 1} cutpoints were estimated",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CountAdaptor(Adaptor):
+    """Counts with a log exposure."""
+
+    model: CountModel
+
+    @property
+    def _arms(self) -> tuple[str, ...]:
+        return self.design.arms if self.model.dispersion_by == "arm" else ("",)
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            family=self.model.family,
+            groups=0 if self.model.family == "poisson" else len(self._arms),
+            terms=len(self.design.terms),
+            effects=len(self.design.effects),
+        )
+
+    def rows(self) -> Rows:
+        assert self.design.exposure is not None
+        group = np.zeros(len(self.design.frame), dtype=np.int64)
+        if self.model.dispersion_by == "arm":
+            group = np.asarray(self.design.frame["arm"].cat.codes, dtype=np.int64)
+        return self._rows(self.design.outcome.astype(np.int64), np.log(self.design.exposure), group)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        names = [f"log dispersion{f'({arm})' if arm else ''}" for arm in self._arms]
+        return ("intercept", *names[: self.shape.groups])
+
+    def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
+        made: dict[str, Any] = {"intercept": (None, (own[:, 0] - moved)[None])}
+        if self.model.family == "negative binomial":
+            made |= self.model.labelled_dispersion(np.exp(own[None, :, 1:]), self.design)
+        return made
+
+
+def adaptor_of(model: MixedModel, design: Design) -> Adaptor:
+    """Return the adaptor of a model with patient effects."""
+    if isinstance(model, OrdinalMixed):
+        if model.visit_effects != "none":
+            raise NotImplementedError(
+                "the integrated likelihood has effects by patient, not by visit: use visit_effects='none', or tj.sample."
+            )
+        return OrdinalAdaptor(model=model, design=design)
+    if isinstance(model, CountModel):
+        return CountAdaptor(model=model, design=design)
+    raise NotImplementedError(f"there is no integrated likelihood of {type(model).__name__}.")
