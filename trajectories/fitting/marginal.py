@@ -23,6 +23,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks
@@ -42,6 +43,9 @@ LONGEST, MOST, SHORT = 2.0, 100, 1e-9
 
 # Step of the differences of gradients.
 STEP = 1e-4
+
+# Parameters evaluated by one call of a program, which is compiled for this many.
+AT_ONCE = 50
 
 
 @contextmanager
@@ -112,6 +116,25 @@ class Integrated:
         return self._gathered(theta, program)
 
     @double_precision()
+    def by_patient_at(self, thetas: Floats) -> Floats:
+        """The log-likelihood of each patient at many parameters (samples × …): samples × patients.
+
+        The modes at one sample are the start at the next, from 0 at the first, in one compiled loop.
+        """
+        program = _programs(self.shape, self.quadrature).many
+        out = np.empty((len(thetas), self.rows.n_patients))
+        starts = [np.zeros_like(modes) for modes in self._modes]
+        for begin in range(0, len(thetas), AT_ONCE):
+            part = thetas[begin : begin + AT_ONCE]
+            padded = np.concatenate([part, np.repeat(part[-1:], AT_ONCE - len(part), axis=0)])
+            for place, (block, arrays) in enumerate(self._blocks):
+                starts[place], (values, found) = program(padded, arrays, starts[place])
+                kept = np.s_[: len(part), : len(block.patients)]
+                _refuse_without_mode(np.asarray(found)[kept].all(axis=0))
+                out[begin : begin + len(part), block.patients] = np.asarray(values)[kept]
+        return out
+
+    @double_precision()
     def gradient(self, theta: Floats) -> tuple[float, Floats]:
         """The log-likelihood and its gradient."""
         program = _programs(self.shape, self.quadrature).gradient
@@ -162,20 +185,24 @@ class Integrated:
         program = _programs(self.shape, self.quadrature).modes
         for place, (block, arrays) in enumerate(self._blocks):
             modes, converged = program(theta, arrays, self._modes[place])
-            there = np.asarray(converged)[: len(block.patients)]
-            if not there.all():
-                raise ConvergenceError(
-                    f"the effects of {int((~there).sum())} of {len(there)} patients have no mode at these parameters: the log-likelihood "
-                    "cannot be computed. Centre and scale the covariates, or leave out a patient effect."
-                )
+            _refuse_without_mode(np.asarray(converged)[: len(block.patients)])
             self._modes[place] = modes
             yield arrays, modes
+
+
+def _refuse_without_mode(there: NDArray[np.bool_]) -> None:
+    if not there.all():
+        raise ConvergenceError(
+            f"the effects of {int((~there).sum())} of {len(there)} patients have no mode at these parameters: the log-likelihood "
+            "cannot be computed. Centre and scale the covariates, or leave out a patient effect."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Programs:
     modes: Callable[..., Any]
     terms: Callable[..., Any]
+    many: Callable[..., Any]
     gradient: Callable[..., Any]
     scores: Callable[..., Any]
     curvature: Callable[..., Any]
@@ -200,6 +227,13 @@ def _programs(shape: Shape, quadrature: int) -> _Programs:
         # Parameter by parameter: all at once would need the memory of as many likelihoods.
         return jax.lax.map(lambda e: jax.jvp(of, (theta,), (e,))[1], jnp.eye(shape.size))
 
+    def many(thetas: Any, arrays: Any, start: Any) -> Any:
+        def at(modes: Any, theta: Any) -> Any:
+            modes, found = _modes(shape, theta, arrays, modes)
+            return modes, (terms(theta, arrays, modes), found)
+
+        return jax.lax.scan(at, start, thetas)
+
     def curvature(theta: Any, arrays: Any, modes: Any) -> Any:
         M = _integrand(shape, theta, arrays).parts(list(modes))[2]
         q = shape.effects
@@ -208,6 +242,7 @@ def _programs(shape: Shape, quadrature: int) -> _Programs:
     return _Programs(
         modes=jax.jit(lambda theta, arrays, start: _modes(shape, theta, arrays, start)),
         terms=jax.jit(terms),
+        many=jax.jit(many),
         gradient=jax.jit(jax.value_and_grad(total)),
         scores=jax.jit(scores),
         curvature=jax.jit(curvature),

@@ -12,11 +12,11 @@ import xarray as xr
 from trajectories import edss
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
-from trajectories.models.blocks import patient_effects
+from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.counts import CountModel
 from trajectories.models.ordinal import CUTPOINTS, OrdinalMixed
 
-__all__ = ["Adaptor", "adaptor_of"]
+__all__ = ["Adaptor", "adaptor_of", "lower_root"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +57,10 @@ class Adaptor(ABC):
 
         `own` is samples × parameters; `moved` (samples) is what centring the fixed terms added to the linear predictor.
         """
+
+    @abstractmethod
+    def own_of(self, parameters: xr.Dataset, moved: Floats) -> Floats:
+        """Parameters of the density, samples × parameters, from those in the user's units: the inverse of `own_parameters`."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,6 +105,27 @@ class Adaptor(ABC):
         )
         return labelled.drop_vars(["patient_effects", "patient"])
 
+    def theta_of(self, parameters: xr.Dataset) -> Floats:
+        """Parameters θ (samples × …) from those in the user's units (chain × draw × …): the inverse of `dataset`.
+
+        Λ is the lower triangular factor with a diagonal that is not negative; of an ordinal posterior the adaptor must have every level.
+        """
+        beta = averaging.flat(parameters["coefficients"])
+        sd = self.z.sd
+        centred = np.eye(len(sd))
+        centred[0, 1:] = self.z.mean[1:]
+        covariance = averaging.flat(parameters["patient_covariance"])
+        inner = (sd[:, None] * centred) @ covariance @ (sd[:, None] * centred).T
+        rows, columns = np.tril_indices(len(sd))
+        return np.concatenate(
+            [
+                self.own_of(parameters, beta @ self.x.mean),
+                beta * self.x.sd,
+                lower_root(inner)[:, rows, columns],
+            ],
+            axis=1,
+        )
+
     def effects(self, theta: Floats, modes: Floats, covariance: Floats) -> tuple[Floats, Floats]:
         """Patient effects u = Λv (patient × effect) and their covariance matrices (… × effect) in the user's units, from those of v."""
         factor = self.factor(theta[None])[0]
@@ -111,15 +136,34 @@ class Adaptor(ABC):
         return modes @ A.T, A @ covariance @ A.T
 
 
+def lower_root(covariance: Floats) -> Floats:
+    """Lower triangular Λ with ΛΛ' = Σ and a diagonal that is not negative, for stacked matrices that may be singular.
+
+    >>> lower_root(np.array([[[4.0, 2.0], [2.0, 1.0]]])).round(6).tolist()
+    [[[2.0, 0.0], [1.0, 0.0]]]
+    """
+    sizes, directions = np.linalg.eigh(covariance)
+    root = directions * np.sqrt(np.maximum(sizes, 0.0))[..., None, :]
+    upper = np.linalg.qr(np.swapaxes(root, -1, -2))[1]
+    sign = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    return np.swapaxes(upper * sign[..., None], -1, -2)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrdinalAdaptor(Adaptor):
-    """The ordinal model on the levels that somebody has; between two of them the cutpoints of empty levels coincide."""
+    """The ordinal model on the levels that somebody has; between two of them the cutpoints of empty levels coincide.
+
+    With `every_level` it is on all 20, as in a posterior, where the prior gives the empty ones a probability.
+    """
 
     model: OrdinalMixed
+    every_level: bool = False
 
     @property
     def occupied(self) -> Ints:
-        """Codes of the levels that somebody has."""
+        """Codes of the levels that somebody has, or of all."""
+        if self.every_level:
+            return np.arange(len(edss.LEVELS))
         return np.unique(edss.code(self.design.outcome))
 
     @property
@@ -147,6 +191,12 @@ class OrdinalAdaptor(Adaptor):
         cut = np.concatenate([-ends, inner + moved[:, None], ends], axis=1)
         below = np.searchsorted(self.occupied, np.arange(len(CUTPOINTS)), side="right")
         return {"cutpoints": (("cutpoint", list(CUTPOINTS)), cut[None][..., below])}
+
+    def own_of(self, parameters: xr.Dataset, moved: Floats) -> Floats:
+        """First cutpoint and logarithms of the gaps between levels that somebody has; −∞ where two coincide in double precision."""
+        cut = averaging.flat(parameters["cutpoints"])[:, self.occupied[1:] - 1] - moved[:, None]
+        with np.errstate(divide="ignore"):
+            return np.concatenate([cut[:, :1], np.log(np.diff(cut, axis=1))], axis=1)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -196,15 +246,24 @@ class CountAdaptor(Adaptor):
             made |= self.model.labelled_dispersion(np.exp(own[None, :, 1:]), self.design)
         return made
 
+    def own_of(self, parameters: xr.Dataset, moved: Floats) -> Floats:
+        """Intercept at the means of the columns, and log dispersions; −∞ for a dispersion of 0."""
+        own = (averaging.flat(parameters["intercept"]) + moved)[:, None]
+        if self.model.family == "poisson":
+            return own
+        dispersion = averaging.flat(parameters["dispersion"]).reshape(len(own), -1)
+        with np.errstate(divide="ignore"):
+            return np.concatenate([own, np.log(dispersion)], axis=1)
 
-def adaptor_of(model: MixedModel, design: Design) -> Adaptor:
-    """Return the adaptor of a model with patient effects."""
+
+def adaptor_of(model: MixedModel, design: Design, *, every_level: bool = False) -> Adaptor:
+    """Return the adaptor of a model with patient effects; with `every_level` an ordinal one is on all levels, as in a posterior."""
     if isinstance(model, OrdinalMixed):
         if model.visit_effects != "none":
             raise NotImplementedError(
                 "the integrated likelihood has effects by patient, not by visit: use visit_effects='none', or tj.sample."
             )
-        return OrdinalAdaptor(model=model, design=design)
+        return OrdinalAdaptor(model=model, design=design, every_level=every_level)
     if isinstance(model, CountModel):
         return CountAdaptor(model=model, design=design)
     raise NotImplementedError(f"there is no integrated likelihood of {type(model).__name__}.")
