@@ -18,7 +18,7 @@ __all__ = ["Moments", "Profile", "moments", "pack", "profile", "unpack"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
-    """Sums over visits: Z'Z and Z'[X y] by patient, [X y]'[X y] over all; and the logarithm of the units of X.
+    """Sums over visits: Z'Z (q × q × patient) and Z'[X y] (q × … × patient), [X y]'[X y] over all; and the logarithm of the units of X.
 
     The restricted likelihood depends on the units of X: `log_units` is the sum of the logarithms of what its columns were divided
     by, so that the user's units count.
@@ -47,12 +47,16 @@ def moments(X: Floats, Z: Floats, y: Floats, patient: Ints, log_units: float = 0
     D = np.column_stack([X, y])[order]
     z = Z[order]
     return Moments(
-        ZZ=np.add.reduceat(z[:, :, None] * z[:, None, :], starts),
-        ZD=np.add.reduceat(z[:, :, None] * D[:, None, :], starts),
+        ZZ=_by_patient_last(np.add.reduceat(z[:, :, None] * z[:, None, :], starts)),
+        ZD=_by_patient_last(np.add.reduceat(z[:, :, None] * D[:, None, :], starts)),
         DD=D.T @ D,
         rows=len(y),
         log_units=log_units,
     )
+
+
+def _by_patient_last(sums: Floats) -> Floats:
+    return np.ascontiguousarray(np.moveaxis(sums, 0, -1))
 
 
 def profile(sums: Moments, factor: Floats, residual_sd: float, *, reml: bool) -> Profile:
@@ -64,12 +68,23 @@ def profile(sums: Moments, factor: Floats, residual_sd: float, *, reml: bool) ->
     Source: Lindstrom and Bates (1988), Journal of the American Statistical Association 83:1014, doi:10.2307/2290128.
     """
     variance, q, p = residual_sd**2, len(factor), sums.DD.shape[0] - 1
-    M = variance * np.eye(q) + factor.T @ sums.ZZ @ factor
-    B = factor.T @ sums.ZD
-    A = (sums.DD - np.einsum("iqa,iqb->ab", B, np.linalg.solve(M, B))) / variance
+    M = np.einsum("ij,ikn,kl->jln", factor, sums.ZZ, factor, optimize=True)
+    B = np.einsum("ij,ian->jan", factor, sums.ZD)
+    # Cholesky's factor C of M and C⁻¹B entry by entry, all patients at once: a tenth of the time of a call a patient.
+    C: list[list[Floats]] = []
+    W: list[Floats] = []
+    for j in range(q):
+        row: list[Floats] = []
+        for k in range(j):
+            row.append((M[j, k] - sum(row[m] * C[k][m] for m in range(k))) / C[k][k])
+        row.append(np.sqrt(M[j, j] + variance - sum(entry**2 for entry in row)))
+        W.append((B[j] - sum(row[k] * W[k] for k in range(j))) / row[j])
+        C.append(row)
+    A = (sums.DD - sum(w @ w.T for w in W)) / variance
     information = A[:p, :p]
     fixed = np.linalg.solve(information, A[:p, p])
-    log_det = (sums.rows - q * len(M)) * np.log(variance) + np.linalg.slogdet(M)[1].sum()
+    log_det = (sums.rows - q * sums.ZZ.shape[-1]) * np.log(variance)
+    log_det += 2 * sum(np.log(C[j][j]).sum() for j in range(q))
     deviance = log_det + A[p, p] - A[:p, p] @ fixed + sums.rows * np.log(2 * np.pi)
     if reml:
         deviance += np.linalg.slogdet(information)[1] + 2 * sums.log_units - p * np.log(2 * np.pi)
