@@ -30,7 +30,7 @@ OWN = "our integrated likelihood by bfgs"
 MANY_ROWS = 20_000
 
 # A residual sd below this many EDSS points is none, and a patient sd below it 0.
-SMALLEST = 1e-8
+SMALLEST = 1e-6
 # Log-likelihoods this close are the same optimum.
 SAME = 1e-3
 # A covariance is called singular when a matrix of lower rank is as likely up to this.
@@ -171,7 +171,10 @@ def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> 
     attempts = _attempts(X, Z, design, sums, reml)
     best = _best(attempts)
     theta, notes = _start(best, sums, design, reml)
-    peak = climb(_objective(sums, reml), theta)
+    try:
+        peak = climb(_objective(sums, reml), theta)
+    except np.linalg.LinAlgError as error:
+        raise ConvergenceError(_refusal("next to no residual variance is left", attempts)) from error
     if not peak.converged:
         raise ConvergenceError(_refusal("the log-likelihood has no proper maximum", attempts))
     return _result(design, sums, peak, attempts, [*_comparison(attempts), *notes], reml)
