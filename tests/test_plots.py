@@ -214,6 +214,7 @@ def test_every_public_plot_is_drawn_and_documented() -> None:
     of_endpoints = {
         "kaplan_meier",
         "cumulative_incidence",
+        "influence",
         "multiverse",
     }  # drawn in the tests of their results
     assert set(plots.__all__) == drawn | of_endpoints

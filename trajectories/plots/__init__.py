@@ -1,6 +1,7 @@
 """Plots: functions of results. Each returns a matplotlib Figure, which `figure.savefig("name.pdf")` writes to a file."""
 
 from trajectories.plots.contrasts import forest
+from trajectories.plots.influence import influence
 from trajectories.plots.multiverses import multiverse
 from trajectories.plots.observed import edss_by_window, relapses
 from trajectories.plots.over_time import trajectories
@@ -17,6 +18,7 @@ __all__ = [
     "diagnostics",
     "edss_by_window",
     "forest",
+    "influence",
     "kaplan_meier",
     "margin_curve",
     "multiverse",
