@@ -12,6 +12,7 @@ _PUBLIC = {
     "Cohort": "cohort",
     "CohortError": "tables",
     "ConvergenceError": "fitting.diagnostics",
+    "CrossCheck": "fitting.cross_check",
     "Description": "description",
     "DisabilityEvents": "endpoints.events",
     "DisabilityMilestone": "endpoints.milestones",
@@ -37,6 +38,7 @@ _PUBLIC = {
     "armss": "endpoints.severity",
     "change": "estimands",
     "contrast": "estimands",
+    "cross_check": "fitting.cross_check",
     "describe": "description",
     "disability_events": "endpoints.events",
     "edss_at": "windows",
@@ -73,6 +75,7 @@ __all__ = [
     "Cohort",
     "CohortError",
     "ConvergenceError",
+    "CrossCheck",
     "Description",
     "DisabilityEvents",
     "DisabilityMilestone",
@@ -98,6 +101,7 @@ __all__ = [
     "armss",
     "change",
     "contrast",
+    "cross_check",
     "describe",
     "disability_events",
     "edss",
@@ -176,6 +180,7 @@ if TYPE_CHECKING:
     )
     from trajectories.estimate import Estimate, EstimateSet
     from trajectories.example_cohorts import simulated_alemtuzumab_35, simulated_three_dmts_400
+    from trajectories.fitting.cross_check import CrossCheck, cross_check
     from trajectories.fitting.diagnostics import ConvergenceError
     from trajectories.fitting.fit import Fit
     from trajectories.fitting.nuts import sample, sample_prior

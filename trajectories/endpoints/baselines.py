@@ -45,7 +45,7 @@ class Roving:
     """A reference that follows confirmed changes: each moves it to the visit that confirmed the change.
 
     In the Tysabri Observational Program a roving reference found worsening in 29.7 % of patients against 20.3 %
-    with a fixed one (Kappos et al. 2018). It depends on what happened after randomisation: comparisons of
+    with a fixed one (Kappos et al. 2018, doi:10.1177/1352458517709619). It depends on what happened after randomisation: comparisons of
     randomised arms are no longer protected by it.
 
     Parameters

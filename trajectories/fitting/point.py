@@ -161,12 +161,19 @@ class PointFit:
             return self.solution.to_frame(ci)
         return _wald_frame(self.solution.estimates, self.solution.standard_errors, ci)
 
+    @property
+    def _integral(self) -> str:
+        if not isinstance(self.solution, MarginalFit):
+            return ""
+        nodes = self.solution.quadrature
+        return " (Laplace)" if nodes == 1 else f" ({nodes} quadrature nodes a dimension)"
+
     def __str__(self) -> str:
         summary = self.summary()
         fit = "no likelihood (GEE)" if np.isnan(self.loglik) else f"log-likelihood {self.loglik:.3f}"
         notes = "".join(f"\n  - {note}" for note in self.caveats)
         return (
-            f"{type(self.model).__name__}({self.model.formula!r}) by {self.method}: {fit}\n"
+            f"{type(self.model).__name__}({self.model.formula!r}) by {self.method}{self._integral}: {fit}\n"
             f"{self.design.n_patients} patients, {len(self.design.frame)} rows of '{self.design.cohort_name}'{notes}\n"
             f"{summary.round(4).to_string()}\n  lower, upper: {summary.attrs['interval']}"
         )
