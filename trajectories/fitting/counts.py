@@ -16,7 +16,15 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.counts import CountModel, Family
 
-__all__ = ["CountData", "CountFit", "CountMethod", "count_gee", "count_likelihood", "fit_counts"]
+__all__ = [
+    "CountData",
+    "CountFit",
+    "CountMethod",
+    "check_maximum_exists",
+    "count_gee",
+    "count_likelihood",
+    "fit_counts",
+]
 
 FEW_PATIENTS = 50
 
@@ -144,7 +152,7 @@ def count_likelihood(
     >>> count_likelihood(data).to_frame()["estimate"].round(3).to_dict()
     {'intercept': 0.693, 'dispersion': 0.798}
     """
-    _check_maximum_exists(data)
+    check_maximum_exists(data)
     arms: tuple[str, ...] = ()
     group: Ints | None = None
     if family == "negative binomial":
@@ -196,7 +204,7 @@ def count_gee(data: CountData, *, family: Family = "negative binomial") -> Count
         raise ValueError(
             "every patient has one row, so there is nothing to correlate: use maximum likelihood."
         )
-    _check_maximum_exists(data)
+    check_maximum_exists(data)
     start = maximum(
         data.counts,
         data.X,
@@ -248,7 +256,8 @@ def _solve_gee(data: CountData, alpha: float, start: Floats) -> tuple[Floats, Fl
     return np.asarray(result.params), covariance, float(correlation.dep_params)
 
 
-def _check_maximum_exists(data: CountData) -> None:
+def check_maximum_exists(data: CountData) -> None:
+    """Raise a ValueError if the likelihood rises for ever along some terms, as with an arm in which nobody had an event."""
     without = separating_terms(data.counts, data.X, data.terms)
     if without:
         raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.fitting.counts import CountData, check_maximum_exists
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
 from trajectories.fitting.marginal_peak import Attempt, maximum
@@ -103,6 +104,8 @@ class MarginalFit:
             with np.errstate(invalid="ignore"):
                 root = np.where((variance > 0) & ~touched, np.sqrt(np.maximum(variance, 0.0)), np.nan)
             se[name] = values.isel(draw=0, drop=True).copy(data=root)
+        none = self.estimates()["patient_sd"] < NO_VARIANCE
+        se["patient_sd"] = se["patient_sd"].where(~none)
         return xr.Dataset(se)
 
     def patient_effects(self) -> pd.DataFrame:
@@ -129,7 +132,7 @@ def fit_marginal(model: MixedModel, design: Design, *, quadrature: int = 7) -> M
     FormulaError
         If there are more patient effects than any patient has rows.
     ValueError
-        If the outcome is constant.
+        If the outcome is constant, or nobody in an arm had an event.
     ConvergenceError
         If the likelihood has no maximum.
     """
@@ -138,6 +141,7 @@ def fit_marginal(model: MixedModel, design: Design, *, quadrature: int = 7) -> M
     likelihood = Integrated(shape=adaptor.shape, rows=adaptor.rows(), quadrature=quadrature)
     floors: dict[int, float] = {}
     if isinstance(model, CountModel):
+        check_maximum_exists(CountData.of(design))
         floors = {1 + g: LOG_POISSON for g in range(adaptor.shape.groups)}
     top = maximum(likelihood, floors=floors, names=adaptor.names)
     covariance = np.full((len(top.theta), len(top.theta)), np.nan)

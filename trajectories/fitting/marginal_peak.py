@@ -24,8 +24,9 @@ SAME = 1e-3
 LARGE, SAMPLE = 4000, 2000
 # So near, in standard errors, second derivatives are the same to three digits.
 NEAR = 0.01
-# Below this share of the largest curvature there is none; and no parameter of a maximum is this far from 0.
-FLAT, FARTHEST = 1e-9, 1e3
+# Curvature below which a parameter counts as not determined: all are logarithms, log odds or per standard deviation of a column, and this is
+# a standard error of 300. No parameter of a maximum is as far from 0 as FARTHEST.
+FLAT, FARTHEST = 1e-5, 1e3
 
 REMEDIES = (
     "simplify: fewer patient effects, such as (1 | patient) in place of (1 + years | patient), or a term less",
@@ -239,7 +240,7 @@ class _Search:
                 if moved > NEAR and self.errors:
                     information, moved = likelihood.information(theta, free), 0.0
                     continue
-                flat = sizes < FLAT * max(float(sizes.max()), 1.0)
+                flat = sizes < FLAT
                 if flat.any():
                     raise ConvergenceError(_flat(directions[:, flat][:, 0], free, self.names))
                 full = np.zeros((len(theta), len(theta)))
