@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices, ParsedFormula, parse, variables
 
-__all__ = ["Design", "EdssModel", "Floats", "Ints", "MixedModel", "Scaling", "edss_design"]
+__all__ = ["Design", "EdssModel", "Floats", "Ints", "MixedModel", "Population", "Scaling", "edss_design"]
 
 type Floats = NDArray[np.float64]
 type Ints = NDArray[np.int64]
@@ -145,6 +145,25 @@ class Design:
         return xr.Dataset(data, coords=coords)
 
 
+class Population(NamedTuple):
+    """What the likelihood of rows needs beside the patients' own v ~ N(0, I), in the sampler's units and any array namespace.
+
+    Parameters
+    ----------
+    own
+        Of the density. Ordinal: the cutpoints (… × 19), and log(1 − exp(c_{k−1} − c_k)) of every level (… × 20) or None. Counts: the
+        intercept (…), and the dispersions (… × group) or None.
+    beta
+        Coefficients of the centred and scaled columns: … × term.
+    factor
+        Λ of the patient effects u = Λv: … × effect × effect, lower triangular.
+    """
+
+    own: tuple[Any, Any]
+    beta: Any
+    factor: Any
+
+
 @dataclass(frozen=True)
 class MixedModel(ABC):
     """A specification: formula, options, priors. It holds no data and no results."""
@@ -179,6 +198,21 @@ class MixedModel(ABC):
     @abstractmethod
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables (chain × draw × …) into parameters on the user's scale."""
+
+    def build_population(self, design: Design, integral: Callable[[Population], Any]) -> Any:
+        """Make the PyMC model of the population parameters alone; `integral` is the log-likelihood without patient effects."""
+        raise self._not_integrated()
+
+    def population(self, draws: Mapping[str, Any], design: Design) -> Population:
+        """Turn variables of `build_population` (chain × draw × …) into what the likelihood needs."""
+        raise self._not_integrated()
+
+    def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
+        """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
+        raise self._not_integrated()
+
+    def _not_integrated(self) -> NotImplementedError:
+        return NotImplementedError(f"the patient effects of {type(self).__name__} cannot be integrated out.")
 
     @abstractmethod
     def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
+from trajectories.models.base import Design, Floats, Ints, MixedModel, Population, Scaling
 from trajectories.models.blocks import averaging, patient_effects, rate_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
@@ -146,45 +146,94 @@ class CountModel(MixedModel):
 
         with pm.Model(coords=_coords(self, design) | visit_coords(len(design.frame), open_rows)) as model:
             counts = data("counts", design.outcome.astype(np.int64), dims="visit")
-            eta = data("log_exposure", np.log(_exposure(design)), dims="visit")
-            eta = eta + variable("intercept_internal", [self.priors.intercept], "one")[0]
-            if design.terms:
+            intercept, beta = self._fixed(design)
+            eta = data("log_exposure", np.log(_exposure(design)), dims="visit") + intercept
+            if beta is not None:
                 X = _scaling(design).apply(design.formula.matrices.X)
-                priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                eta = eta + product(data("X_internal", X), coefficient_variable(priors, X))
+                eta = eta + product(data("X_internal", X), beta)
             if design.effects:
                 eta = eta + rate_effects.linear_part(self.priors, design)
-            dispersion = None
-            if self.family == "negative binomial":
-                groups = data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
-                prior = [self.priors.dispersion] * len(model.coords["dispersed"])
-                dispersion = variable("dispersion_internal", prior, "dispersed")[groups]
+            dispersion = self._dispersions(len(model.coords["dispersed"]))
+            if dispersion is not None:
+                dispersion = dispersion[
+                    data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
+                ]
             pm.Potential(design.formula.response, _logpmf(counts, eta, dispersion, pt).sum())
         return model
+
+    def build_population(self, design: Design, integral: Callable[[Population], Any]) -> Any:
+        """Make the PyMC model of the population parameters alone, with the variables that `build` makes of them."""
+        import pymc as pm
+
+        with pm.Model(coords=_coords(self, design)) as model:
+            intercept, beta = self._fixed(design)
+            factor = rate_effects.factor_variable(self.priors, design.effects)
+            dispersion = self._dispersions(len(model.coords["dispersed"]))
+            pm.Potential(design.formula.response, integral(Population((intercept, dispersion), beta, factor)))
+        return model
+
+    def _fixed(self, design: Design) -> tuple[Any, Any]:
+        """Make the variables of the intercept and, if there are terms, of the coefficients."""
+        intercept, beta = variable("intercept_internal", [self.priors.intercept], "one")[0], None
+        if design.terms:
+            priors = coefficient_priors(self.priors, design.terms, _scaling(design))
+            beta = coefficient_variable(priors, _scaling(design).apply(design.formula.matrices.X))
+        return intercept, beta
+
+    def _dispersions(self, groups: int) -> Any:
+        """Make the variable of the dispersions, if the family has them."""
+        if self.family == "poisson":
+            return None
+        return variable("dispersion_internal", [self.priors.dispersion] * groups, "dispersed")
 
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into intercept, coefficients, dispersion and patient effects in the user's units."""
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        x = _scaling(design)
-        at_means = values("intercept_internal", d, [self.priors.intercept])[..., 0]
-        beta = np.zeros((*at_means.shape, 0))
+        own, beta = self._drawn(d, design)
+        effects, covariance = rate_effects.on_user_scale(self.priors, d, design, own[0].shape)
+        return self._labelled(own, beta, effects, covariance, design)
+
+    def population(self, draws: Mapping[str, Any], design: Design) -> Population:
+        """Turn variables of `build_population` (chain × draw × …) into what the likelihood needs."""
+        d = {name: np.asarray(draws[name], dtype=float) for name in draws}
+        return Population(*self._drawn(d, design), rate_effects.factor_of(self.priors, d, design.effects))
+
+    def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
+        """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
+        own, beta, factor = population
+        internal = np.einsum("...ij,...pj->...pi", factor, standard)
+        z = patient_effects.patient_scaling(design.formula.matrices.Z)
+        effects, covariance = patient_effects.on_user_scale(internal, factor, z)
+        return self._labelled(own, beta, effects, covariance, design)
+
+    def _drawn(
+        self, d: dict[str, Floats], design: Design
+    ) -> tuple[tuple[Floats, Floats | None], Floats | None]:
+        """Read back from draws the intercept and the dispersions, and the coefficients."""
+        x, beta = _scaling(design), None
+        intercept = values("intercept_internal", d, [self.priors.intercept])[..., 0]
         if design.terms:
-            beta = (
-                coefficient_values(
-                    d, coefficient_priors(self.priors, design.terms, x), x.apply(design.formula.matrices.X)
-                )
-                / x.sd
-            )
-        effects, covariance = rate_effects.on_user_scale(self.priors, d, design, at_means.shape)
+            priors = coefficient_priors(self.priors, design.terms, x)
+            beta = coefficient_values(d, priors, x.apply(design.formula.matrices.X))
+        return (intercept, d.get("dispersion_internal")), beta
+
+    def _labelled(
+        self,
+        own: tuple[Floats, Floats | None],
+        beta: Floats | None,
+        effects: Floats,
+        covariance: Floats,
+        design: Design,
+    ) -> xr.Dataset:
+        x, (intercept, dispersion) = _scaling(design), own
+        beta = np.zeros((*intercept.shape, 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
             design,
             beta,
             effects,
             covariance,
-            intercept=(None, at_means - beta @ x.mean),
-            **self.labelled_dispersion(d["dispersion_internal"], design)
-            if "dispersion_internal" in d
-            else {},
+            intercept=(None, intercept - beta @ x.mean),
+            **({} if dispersion is None else self.labelled_dispersion(dispersion, design)),
         )
 
     def labelled_dispersion(

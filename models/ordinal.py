@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ import xarray as xr
 from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
+from trajectories.models.base import Design, EdssModel, Floats, Population, Scaling, edss_design
 from trajectories.models.blocks import averaging, levels, patient_effects, visit_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
@@ -35,7 +35,7 @@ from trajectories.models.blocks.cutpoints import (
 from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
 from trajectories.models.blocks.patient_effects import PatientPriors
-from trajectories.models.blocks.visit_effects import VisitEffects
+from trajectories.models.blocks.visit_effects import Fluctuation, VisitEffects
 from trajectories.priors import (
     LKJ,
     Exponential,
@@ -198,19 +198,12 @@ class OrdinalMixed(EdssModel):
             visits = data("patient_of_visit", design.patient, dims="visit")
             columns = [data(f"Z_internal_{k}", column) for k, column in enumerate(Z.T)]
             codes = data("codes", edss.code(design.outcome), dims="visit")
-            effects = patient_effects.effect_variables(self.priors, design.effects)
-            variance, fluctuation, noise = effects.sd[0] ** 2, None, NOISE[self.link]
-            if self.visit_effects == "ar1":
-                fluctuation = visit_effects.variables(self.priors, design)
-                variance = variance + fluctuation.sd**2
+            population, fluctuation = self._population(design)
+            (cutpoints, shares), beta, factor = population
+            eta = 0.0 if beta is None else product(data("X_internal", X), beta)
+            noise: Any = NOISE[self.link]
+            if fluctuation is not None:
                 noise = visit_effects.patient_noise(fluctuation, noise, visits, design.n_patients, pt)
-            cutpoints, shares = self._cutpoints(variance)
-            beta, eta = None, 0.0
-            if design.terms:
-                priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                beta = coefficient_variable(priors, X)
-                eta = product(data("X_internal", X), beta)
-            factor = effects.sd[:, None] * effects.cholesky
             sums = {name: data(name, array) for name, array in _sums(design).items()}
             at = self._coordinates(sums, cutpoints, beta, factor, noise, pt)
             # 0 is the middle of the posterior, near enough, in these coordinates; the prior mean is not, and takes a program to compute.
@@ -229,6 +222,29 @@ class OrdinalMixed(EdssModel):
             logp = ordinal_logpmf(ends[codes + 1] - eta, ends[codes] - eta, self.link, pt, within)
             pm.Potential("edss", logp.sum())
         return model
+
+    def build_population(self, design: Design, integral: Callable[[Population], Any]) -> Any:
+        """Make the PyMC model of the population parameters alone, with the variables that `build` makes of them."""
+        import pymc as pm
+
+        if self.visit_effects != "none":
+            raise self._not_integrated()
+        with pm.Model(coords=_coords(design)) as model:
+            pm.Potential("edss", integral(self._population(design)[0]))
+        return model
+
+    def _population(self, design: Design) -> tuple[Population, Fluctuation | None]:
+        """Make the variables of the population parameters in the open PyMC model."""
+        effects, fluctuation = patient_effects.effect_variables(self.priors, design.effects), None
+        variance = effects.sd[0] ** 2
+        if self.visit_effects == "ar1":
+            fluctuation = visit_effects.variables(self.priors, design)
+            variance = variance + fluctuation.sd**2
+        own, beta = self._cutpoints(variance), None
+        if design.terms:
+            X = _scaling(design).apply(design.formula.matrices.X)
+            beta = coefficient_variable(coefficient_priors(self.priors, design.terms, _scaling(design)), X)
+        return Population(own, beta, effects.sd[:, None] * effects.cholesky), fluctuation
 
     def _coordinates(
         self, sums: Mapping[str, Any], cutpoints: Any, beta: Any, factor: Any, noise: Any, xp: ModuleType
@@ -268,33 +284,25 @@ class OrdinalMixed(EdssModel):
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into coefficients, cutpoints and patient effects in the user's units."""
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        x, z = _scaling(design), _effect_scaling(design)
-        sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
-        variance, noise = sd[..., 0] ** 2, np.asarray(NOISE[self.link])
-        if self.visit_effects == "ar1":
-            fluctuation = visit_effects.drawn(self.priors, d, design)
-            variance = variance + fluctuation.sd[..., 0] ** 2
+        X, Z = design.formula.matrices.X, design.formula.matrices.Z
+        population, fluctuation = self._drawn(d, design)
+        (cutpoints, _), beta, factor = population
+        noise: Any = np.asarray(NOISE[self.link])
+        if fluctuation is not None:
             noise = visit_effects.patient_noise(fluctuation, noise, design.patient, design.n_patients, np)
-        scale = average_scale(variance, self.link, np)
-        cutpoints = cutpoints_from_probabilities(
-            levels.probabilities(d["level_scores_internal"], self._share, np), scale, self.link, np
-        )
-        beta, X = None, x.apply(design.formula.matrices.X)
-        if design.terms:
-            beta = coefficient_values(d, coefficient_priors(self.priors, design.terms, x), X)
-        factor = patient_effects.covariance_of(d, sd, len(design.effects))[1]
         at = self._coordinates(_sums(design), cutpoints, beta, factor, noise, np)
         standard: list[Any] = [None] * len(design.effects)
         for k in reversed(range(len(standard))):
             standard[k] = at.effect(k, d[_coordinate(k)], standard)
-        internal = np.einsum("...ij,...pj->...pi", factor, np.stack(standard, axis=-1))
-        effects, covariance = patient_effects.on_user_scale(internal, factor, z)
-        beta = np.zeros((*sd.shape[:-1], 0)) if beta is None else beta
-        others: dict[str, Any] = {}
-        if self.visit_effects == "ar1":
-            eta = beta @ X.T + np.einsum(
-                "...vq,vq->...v", internal[..., design.patient, :], z.apply(design.formula.matrices.Z)
+        v, others = np.stack(standard, axis=-1), {}
+        if fluctuation is not None:
+            eta = np.einsum(
+                "...vq,vq->...v",
+                _internal(factor, v)[..., design.patient, :],
+                _effect_scaling(design).apply(Z),
             )
+            if beta is not None:
+                eta = beta @ _scaling(design).apply(X).T + eta
             nearer, codes = nearer_cutpoints(_middle(design)), edss.code(design.outcome)
             sites = self._sites(cutpoints, codes, eta, fluctuation.sd, nearer, np)
             w = visit_effects.effects_of(fluctuation, d[visit_effects.NAME], *sites)
@@ -303,7 +311,44 @@ class OrdinalMixed(EdssModel):
                 "visit_range": (None, fluctuation.time_range[..., 0]),
                 "visit_effects": (("visit", list(range(w.shape[-1]))), w),
             }
-        beta = beta / x.sd
+        return self._labelled(population, v, design, others)
+
+    def population(self, draws: Mapping[str, Any], design: Design) -> Population:
+        """Turn variables of `build_population` (chain × draw × …) into what the likelihood needs."""
+        d = {name: np.asarray(draws[name], dtype=float) for name in draws}
+        return self._drawn(d, design)[0]
+
+    def _drawn(self, d: dict[str, Floats], design: Design) -> tuple[Population, Fluctuation | None]:
+        """Read back from draws what `_population` made."""
+        x = _scaling(design)
+        sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
+        variance, fluctuation = sd[..., 0] ** 2, None
+        if self.visit_effects == "ar1":
+            fluctuation = visit_effects.drawn(self.priors, d, design)
+            variance = variance + fluctuation.sd[..., 0] ** 2
+        scale = average_scale(variance, self.link, np)
+        logs = levels.log_probabilities(d["level_scores_internal"], self._share, np)
+        cutpoints = cutpoints_from_probabilities(np.exp(logs), scale, self.link, np)
+        shares = log_share_within(logs, scale, np) if self.link == "logit" else None
+        beta = None
+        if design.terms:
+            priors = coefficient_priors(self.priors, design.terms, x)
+            beta = coefficient_values(d, priors, x.apply(design.formula.matrices.X))
+        factor = patient_effects.covariance_of(d, sd, len(design.effects))[1]
+        return Population((cutpoints, shares), beta, factor), fluctuation
+
+    def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
+        """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
+        return self._labelled(population, standard, design, {})
+
+    def _labelled(
+        self, population: Population, standard: Floats, design: Design, others: Mapping[str, Any]
+    ) -> xr.Dataset:
+        x, (cutpoints, _), beta = _scaling(design), population.own, population.beta
+        effects, covariance = patient_effects.on_user_scale(
+            _internal(population.factor, standard), population.factor, _effect_scaling(design)
+        )
+        beta = np.zeros((*cutpoints.shape[:-1], 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
             design,
             beta,
@@ -421,6 +466,11 @@ def _scaling(design: Design) -> Scaling:
 
 def _effect_scaling(design: Design) -> Scaling:
     return patient_effects.patient_scaling(design.formula.matrices.Z)
+
+
+def _internal(factor: Floats, standard: Floats) -> Floats:
+    """u = Λv, … × patient × effect."""
+    return np.asarray(np.einsum("...ij,...pj->...pi", factor, standard))
 
 
 def _coordinate(k: int) -> str:

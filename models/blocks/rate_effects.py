@@ -20,7 +20,7 @@ from trajectories.models.blocks.data import data
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import Exponential, HalfNormal, values
 
-__all__ = ["linear_part", "on_user_scale"]
+__all__ = ["factor_of", "factor_variable", "linear_part", "on_user_scale"]
 
 # Where a patient's effect is half centred, in units of information on the own log rate (about the number of events).
 _HALF_CENTRED = 3.0
@@ -44,6 +44,22 @@ def linear_part(priors: PatientPriors, design: Design) -> Any:
     return (effects.sd[0] * standard)[patient] + sum(
         slope[patient] * data(f"Z_internal_{k}", Z[:, k]) for k, slope in enumerate(slopes, start=1)
     )
+
+
+def factor_variable(priors: PatientPriors, effects: tuple[str, ...]) -> Any:
+    """Make the variables of the covariance as `linear_part` does, without the patients': Λ of u = Λv, v ~ N(0, I)."""
+    if len(effects) == 1:
+        return _signed_sd(priors.intercept_sd).reshape((1, 1))
+    standardised = patient_effects.effect_variables(priors, effects)
+    return standardised.sd[:, None] * standardised.cholesky
+
+
+def factor_of(priors: PatientPriors, draws: dict[str, Floats], effects: tuple[str, ...]) -> Floats:
+    """Read back from draws what `factor_variable` made: … × effect × effect."""
+    if len(effects) == 1:
+        return draws["patient_sd_signed"][..., None, None]
+    sd = values("patient_sd_internal", draws, patient_effects.scale_priors(priors, effects))
+    return patient_effects.covariance_of(draws, sd, len(effects))[1]
 
 
 def on_user_scale(

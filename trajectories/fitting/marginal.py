@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks
-from trajectories.models.base import Floats, Ints
+from trajectories.models.base import Floats, Ints, Population
 from trajectories.models.blocks.densities import (
     FAR,
     negative_binomial_logpmf,
@@ -35,11 +35,26 @@ from trajectories.models.blocks.densities import (
     poisson_logpmf,
 )
 
-__all__ = ["Integrated", "cutpoints_of", "double_precision", "factor_of"]
+__all__ = [
+    "Integrated",
+    "cholesky",
+    "cutpoints_of",
+    "double_precision",
+    "factor_of",
+    "from_right",
+    "integrand_at",
+    "modes_from",
+]
 
 # Newton's steps towards a mode, in standard deviations of the patient effects: none longer than LONGEST, at most MOST of them, until
 # they are shorter than SHORT.
 LONGEST, MOST, SHORT = 2.0, 100, 1e-9
+
+# In a trace that starts at 0 every time, steps end here: the one more step that `_log_integrals` takes leaves an error of about its square.
+NEAR_ENOUGH = 1e-4
+
+# Nodes times rows up to which a trace takes all nodes at once, in half the time of one after the other.
+TOGETHER = 500_000
 
 # Step of the differences of gradients.
 STEP = 1e-4
@@ -105,6 +120,11 @@ class Integrated:
         ]
         object.__setattr__(self, "_modes", starts)
 
+    @property
+    def blocks(self) -> list[tuple[Block, dict[str, Any]]]:
+        """Blocks of patients, with their arrays on the device."""
+        return self._blocks
+
     def value(self, theta: Floats) -> float:
         """The log-likelihood."""
         return float(self.by_patient(theta).sum())
@@ -133,6 +153,21 @@ class Integrated:
                 _refuse_without_mode(np.asarray(found)[kept].all(axis=0))
                 out[begin : begin + len(part), block.patients] = np.asarray(values)[kept]
         return out
+
+    def traced(self, at: Population) -> Any:
+        """The log-likelihood for a program of JAX's to differentiate, modes found from 0; −∞ where a patient's is not found."""
+        import jax
+        import jax.numpy as jnp
+
+        total, fixed = 0.0, jax.lax.stop_gradient(at)
+        for block, arrays in self._blocks:
+            visits, patients = arrays["weight"].shape
+            start = jnp.zeros((self.shape.effects, patients))
+            modes, found = modes_from(self.shape, fixed, arrays, start, NEAR_ENOUGH)
+            together = visits * patients * self.quadrature**self.shape.effects <= TOGETHER
+            terms = _log_integrals(self.shape, self.quadrature, at, arrays, modes, together)
+            total = total + jnp.where(found.all(), terms[: len(block.patients)].sum(), -jnp.inf)
+        return total
 
     @double_precision()
     def gradient(self, theta: Floats) -> tuple[float, Floats]:
@@ -229,18 +264,18 @@ def _programs(shape: Shape, quadrature: int) -> _Programs:
 
     def many(thetas: Any, arrays: Any, start: Any) -> Any:
         def at(modes: Any, theta: Any) -> Any:
-            modes, found = _modes(shape, theta, arrays, modes)
+            modes, found = modes_from(shape, theta, arrays, modes)
             return modes, (terms(theta, arrays, modes), found)
 
         return jax.lax.scan(at, start, thetas)
 
     def curvature(theta: Any, arrays: Any, modes: Any) -> Any:
-        M = _integrand(shape, theta, arrays).parts(list(modes))[2]
+        M = integrand_at(shape, theta, arrays).parts(list(modes))[2]
         q = shape.effects
         return jnp.stack([jnp.stack([M[max(j, k)][min(j, k)] for k in range(q)]) for j in range(q)])
 
     return _Programs(
-        modes=jax.jit(lambda theta, arrays, start: _modes(shape, theta, arrays, start)),
+        modes=jax.jit(lambda theta, arrays, start: modes_from(shape, theta, arrays, start)),
         terms=jax.jit(terms),
         many=jax.jit(many),
         gradient=jax.jit(jax.value_and_grad(total)),
@@ -289,38 +324,52 @@ class _Integrand:
         return self.fixed + sum(column * part for column, part in zip(self.columns, v, strict=True))
 
 
-def _integrand(shape: Shape, theta: Any, arrays: Any) -> _Integrand:
+def integrand_at(shape: Shape, theta: Any, arrays: Any) -> _Integrand:
+    """h of the patients of a block at parameters θ, or at a `Population`."""
     import jax.numpy as jnp
 
-    own, beta, entries = shape.split(theta)
-    factor, q = factor_of(entries, shape.effects), shape.effects
-    fixed = arrays["offset"] + jnp.tensordot(beta, arrays["X"], axes=1)
+    at, q = theta if isinstance(theta, Population) else _population(shape, theta), shape.effects
+    fixed, factor = arrays["offset"], at.factor
+    if shape.terms:
+        fixed = fixed + jnp.tensordot(at.beta, arrays["X"], axes=1)
     return _Integrand(
-        density=_density(shape, own, arrays),
+        density=_density(shape, at.own, arrays),
         fixed=fixed,
         columns=[sum(factor[i][k] * arrays["Z"][i] for i in range(k, q)) for k in range(q)],
         weight=arrays["weight"],
     )
 
 
-def _density(shape: Shape, own: Any, arrays: Any) -> Callable[[Any], Any]:
+def _population(shape: Shape, theta: Any) -> Population:
+    """What the density needs, from θ."""
+    import jax.numpy as jnp
+
+    own, beta, entries = shape.split(theta)
+    factor = factor_of(entries, shape.effects)
+    if shape.family == "ordinal":
+        return Population((cutpoints_of(own, jnp), None), beta, factor)
+    return Population((own[0], None if shape.family == "poisson" else jnp.exp(own[1:])), beta, factor)
+
+
+def _density(shape: Shape, own: tuple[Any, Any], arrays: Any) -> Callable[[Any], Any]:
     """Log-probability of the outcomes as a function of the linear predictor, visit × patient."""
     import jax.numpy as jnp
 
     y = arrays["outcome"]
     if shape.family == "ordinal":
-        far = jnp.full(1, FAR)
-        ends = jnp.concatenate([-far, cutpoints_of(own, jnp), far])
+        far, (cutpoints, shares) = jnp.full(1, FAR), own
+        ends = jnp.concatenate([-far, cutpoints, far])
         upper, lower = ends[y + 1], ends[y]
-        return lambda eta: ordinal_logpmf(upper - eta, lower - eta, shape.link, jnp)
-    counts = y.astype(float)
-    if shape.family == "poisson":
-        return lambda eta: poisson_logpmf(counts, own[0] + eta, jnp)
-    dispersion = jnp.exp(own[1:])[arrays["group"]]
-    return lambda eta: negative_binomial_logpmf(counts, own[0] + eta, dispersion, jnp)
+        within = None if shares is None else shares[y]
+        return lambda eta: ordinal_logpmf(upper - eta, lower - eta, shape.link, jnp, within)
+    counts, (intercept, dispersions) = y.astype(float), own
+    if dispersions is None:
+        return lambda eta: poisson_logpmf(counts, intercept + eta, jnp)
+    dispersion = dispersions[arrays["group"]]
+    return lambda eta: negative_binomial_logpmf(counts, intercept + eta, dispersion, jnp)
 
 
-def _cholesky(M: list[list[Any]]) -> list[list[Any]]:
+def cholesky(M: list[list[Any]]) -> list[list[Any]]:
     """Lower Cholesky factors of small matrices whose entries are vectors by patient."""
     import jax.numpy as jnp
 
@@ -342,7 +391,7 @@ def _from_left(C: list[list[Any]], b: list[Any]) -> list[Any]:
     return x
 
 
-def _from_right(C: list[list[Any]], b: Sequence[Any]) -> list[Any]:
+def from_right(C: list[list[Any]], b: Sequence[Any]) -> list[Any]:
     """C'⁻¹b."""
     q = len(C)
     x: list[Any] = [None] * q
@@ -351,12 +400,12 @@ def _from_right(C: list[list[Any]], b: Sequence[Any]) -> list[Any]:
     return x
 
 
-def _modes(shape: Shape, theta: Any, arrays: Any, start: Any) -> tuple[Any, Any]:
+def modes_from(shape: Shape, theta: Any, arrays: Any, start: Any, short: float = SHORT) -> tuple[Any, Any]:
     """Modes of the integrands (effect × patient) by Newton steps that are cut where they are long or lead down, and which were found."""
     import jax
     import jax.numpy as jnp
 
-    h = _integrand(shape, theta, arrays)
+    h = integrand_at(shape, theta, arrays)
     n = arrays["weight"].shape[1]
 
     def going(state: Any) -> Any:
@@ -367,13 +416,13 @@ def _modes(shape: Shape, theta: Any, arrays: Any, start: Any) -> tuple[Any, Any]
         count, best, best_value, step, share, tried, found = state
         value, gradient, M = h.parts(list(tried))
         better = value >= best_value - 1e-11 * (1 + jnp.abs(best_value))
-        new = jnp.stack(_from_right(C := _cholesky(M), _from_left(C, gradient)))
+        new = jnp.stack(from_right(C := cholesky(M), _from_left(C, gradient)))
         length = jnp.sqrt((new**2).sum(axis=0))
         new = new * jnp.minimum(1.0, LONGEST / jnp.maximum(length, 1e-300))
         best, step = jnp.where(better, tried, best), jnp.where(better, new, step)
         best_value = jnp.where(better, value, best_value)
         share = jnp.where(better, 1.0, share / 2)
-        found = found | (better & (length < SHORT))
+        found = found | (better & (length < short))
         return count + 1, best, best_value, step, share, jnp.where(found, best, best + share * step), found
 
     # From a mode of other parameters, or from 0 where that is no number.
@@ -384,30 +433,37 @@ def _modes(shape: Shape, theta: Any, arrays: Any, start: Any) -> tuple[Any, Any]
     return best, found
 
 
-def _log_integrals(shape: Shape, quadrature: int, theta: Any, arrays: Any, modes: Any) -> Any:
+def _log_integrals(
+    shape: Shape, quadrature: int, theta: Any, arrays: Any, modes: Any, together: bool = False
+) -> Any:
     """The logarithm of each patient's integral, by patient, with exact first derivatives."""
     import jax
     import jax.numpy as jnp
 
-    h = _integrand(shape, theta, arrays)
+    h = integrand_at(shape, theta, arrays)
     v = list(jax.lax.stop_gradient(modes))
     _, gradient, M = h.parts(v)
-    step = _from_right(C := _cholesky(M), _from_left(C, gradient))
+    step = from_right(C := cholesky(M), _from_left(C, gradient))
     v = [
         part + moved for part, moved in zip(v, step, strict=True)
     ]  # the mode as a function of the parameters
     value, _, M = h.parts(v)
-    C = _cholesky(M)
+    C = cholesky(M)
     log_spread = -sum(jnp.log(C[k][k]) for k in range(len(C)))
     if quadrature == 1:
         return value + log_spread
     points, log_weights = _grid(quadrature, shape.effects)
 
-    def add(total: Any, node: Any) -> tuple[Any, None]:
-        point, log_weight = node
-        shift = _from_right(C, list(point))
+    def at(point: Any, log_weight: Any) -> Any:
+        shift = from_right(C, list(point))
         there = h.value([part + np.sqrt(2.0) * moved for part, moved in zip(v, shift, strict=True)])
-        return total + jnp.exp(there - value + log_weight), None
+        return jnp.exp(there - value + log_weight)
+
+    if together:
+        return value + log_spread + jnp.log(jax.vmap(at)(points, log_weights).sum(axis=0))
+
+    def add(total: Any, node: Any) -> tuple[Any, None]:
+        return total + at(*node), None
 
     total, _ = jax.lax.scan(jax.checkpoint(add), jnp.zeros_like(value), (points, log_weights))
     return value + log_spread + jnp.log(total)

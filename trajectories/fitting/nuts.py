@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,9 +17,18 @@ import xarray as xr
 from trajectories.cohort import Cohort
 from trajectories.fitting.diagnostics import find_problems, refuse
 from trajectories.fitting.fit import Fit
-from trajectories.models.base import Design, MixedModel
+from trajectories.fitting.integrated_effects import few_accepted
+from trajectories.fitting.integrated_nuts import (
+    compile_integrated,
+    integrated_likelihood,
+    jax_doubles,
+    with_patient_effects,
+)
+from trajectories.models.base import Design, Floats, MixedModel
 
-__all__ = ["compile_model", "run", "sample", "sample_prior", "versions"]
+__all__ = ["compile_model", "gather", "in_parts", "run", "sample", "sample_prior", "versions"]
+
+type Made = Callable[[dict[str, Floats]], xr.Dataset]
 
 MAX_TREE_DEPTH = 10
 DRAWS_AT_A_TIME = 100
@@ -28,6 +38,7 @@ LIBRARIES = (
     "pytensor",
     "nutpie",
     "numba",
+    "jax",
     "arviz",
     "xarray",
     "numpy",
@@ -47,6 +58,8 @@ def sample(
     seed: int | None = None,
     progress: bool = True,
     accept_problems: bool = False,
+    integrate_patients: bool = False,
+    quadrature: int = 7,
 ) -> Fit:
     """Sample a model's posterior by NUTS and refuse the result if it did not converge.
 
@@ -67,6 +80,11 @@ def sample(
         Whether to show a progress bar.
     accept_problems
         Return the fit even if it did not converge; every later summary then says so.
+    integrate_patients
+        Sample the population parameters alone, the patient effects integrated out, and then draw the patient effects given each draw of
+        them: the same posterior by another way, for `OrdinalMixed` without visit effects and for counts with patient effects.
+    quadrature
+        Nodes a dimension of the integrals; 1 is Laplace's approximation. Used with `integrate_patients`.
 
     Returns
     -------
@@ -79,6 +97,8 @@ def sample(
         tree-depth limit; the message lists what to try.
     FormulaError
         If the formula does not fit the cohort.
+    NotImplementedError, ValueError
+        If the patients of this model cannot be integrated out.
 
     Source: Hoffman and Gelman (2014), Journal of Machine Learning Research 15:1593; the convergence limits are those of Vehtari et al.
     (2021), doi:10.1214/20-BA1221.
@@ -98,10 +118,14 @@ def sample(
             raise ValueError(f"{name} must be at least {least}, not {count}.")
     design = model.design(cohort)
     seed = secrets.randbelow(2**31) if seed is None else int(seed)
-    fit = run(
-        model, design, compile_model(model, design), draws=draws, tune=tune, chains=chains, target_accept=target_accept, seed=seed,
-        progress=progress,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "seed": seed, "progress": progress,
+    }  # fmt: skip
+    if integrate_patients:
+        fit = _run_integrated(model, design, quadrature, **how)
+    else:
+        compiled = compile_model(model, design)
+        fit = run(model, design, compiled, **how)
     if not accept_problems:
         refuse(fit.found)
     return fit
@@ -114,6 +138,19 @@ def compile_model(model: MixedModel, design: Design, *, open_rows: bool = False)
     graph = model.build(design, open_rows=open_rows)
     with _quickly():
         return nutpie.compile_pymc_model(graph, var_names=[variable.name for variable in graph.free_RVs])
+
+
+def _run_integrated(model: MixedModel, design: Design, quadrature: int, *, seed: int, **how: Any) -> Fit:
+    """Sample the population parameters, and draw the patient effects given them."""
+    likelihood = integrated_likelihood(model, design, quadrature)
+    accepted: list[Floats] = []
+    with jax_doubles():
+        compiled = compile_integrated(model, design, likelihood)
+        made = with_patient_effects(model, design, likelihood, seed, accepted)
+        fit = run(model, design, compiled, seed=seed, made=made, **how)
+    share = float(np.mean(accepted, axis=0).min())
+    settings = {**fit.settings, "quadrature": quadrature, "patient_effects_accepted": share}
+    return replace(fit, settings=settings, found=(*fit.found, *few_accepted(share)))
 
 
 @contextmanager
@@ -140,8 +177,9 @@ def run(
     target_accept: float,
     seed: int,
     progress: bool,
+    made: Made | None = None,
 ) -> Fit:
-    """Run a compiled model and gather the result, whatever its convergence."""
+    """Run a compiled model and gather the result, whatever its convergence; `made` replaces the model's way from draws to parameters."""
     import nutpie
 
     begin = time.perf_counter()
@@ -160,7 +198,8 @@ def run(
         "seed": seed,
         "seconds": seconds,
     }
-    return _gather(model, design, raw, stats, settings)
+    parameters = in_parts(raw, made or (lambda draws: model.parameters(draws, design)))
+    return gather(model, design, parameters, stats, settings)
 
 
 def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int) -> None:
@@ -173,10 +212,10 @@ def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int)
         )
 
 
-def _gather(
-    model: MixedModel, design: Design, raw: xr.Dataset, stats: xr.Dataset, settings: dict[str, float]
+def gather(
+    model: MixedModel, design: Design, parameters: xr.Dataset, stats: xr.Dataset, settings: dict[str, float]
 ) -> Fit:
-    parameters = _parameters(model, design, raw)
+    """Put the groups of a fit together."""
     kept = [
         name
         for name in ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size", "logp")
@@ -206,13 +245,13 @@ def _gather(
     )
 
 
-def _parameters(model: MixedModel, design: Design, raw: xr.Dataset) -> xr.Dataset:
+def in_parts(raw: xr.Dataset, made: Made) -> xr.Dataset:
     """Turn the sampler's variables into parameters, some draws at a time: the way there takes several times their room."""
     parts = []
     for start in range(0, raw.sizes["draw"], DRAWS_AT_A_TIME):
         part = raw.isel(draw=slice(start, start + DRAWS_AT_A_TIME))
-        made = model.parameters({str(name): part[name].to_numpy() for name in part.data_vars}, design)
-        parts.append(made.assign_coords(draw=start + np.arange(made.sizes["draw"])))
+        parameters = made({str(name): part[name].to_numpy() for name in part.data_vars})
+        parts.append(parameters.assign_coords(draw=start + np.arange(parameters.sizes["draw"])))
     return xr.concat(
         parts, dim="draw", data_vars="minimal", coords="minimal", compat="override", join="override"
     )
