@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from trajectories.models.blocks import averaging
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 
-__all__ = ["LeaveOneOut", "compare", "leave_one_out"]
+__all__ = ["Fitted", "LeaveOneOut", "check_same", "compare", "leave_one_out"]
 
 # Above this no number of draws makes importance sampling reliable; fewer draws need a smaller k.
 HIGHEST_K = 0.7
@@ -296,7 +296,7 @@ def compare(fits: Mapping[str, Fit | LeaveOneOut]) -> pd.DataFrame:
         raise ValueError(f"at least two models are needed for a comparison, not {len(fits)}.")
     first, *others = fits
     for other in others:
-        _check_same(first, fits[first], other, fits[other])
+        check_same(first, fits[first], other, fits[other])
     results = {
         name: fit if isinstance(fit, LeaveOneOut) else leave_one_out(fit) for name, fit in fits.items()
     }
@@ -343,8 +343,22 @@ def _notes(frame: pd.DataFrame, patients: int) -> list[str]:
     return notes
 
 
-def _check_same(first: str, one: Fit | LeaveOneOut, second: str, other: Fit | LeaveOneOut) -> None:
-    """Refuse to compare predictions of different things."""
+class Fitted(Protocol):
+    """What was fitted to what."""
+
+    @property
+    def model(self) -> MixedModel:
+        """The specification."""
+        ...
+
+    @property
+    def design(self) -> Design:
+        """The data as the model saw them."""
+        ...
+
+
+def check_same(first: str, one: Fitted, second: str, other: Fitted) -> None:
+    """Refuse to compare fits of different patients, rows or outcomes; `first` and `second` name them in the message."""
     a, b = one.design, other.design
     what = f"{first!r} and {second!r} cannot be compared: "
     if a.formula.response != b.formula.response:

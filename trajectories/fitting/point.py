@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.models.base import Design, MixedModel
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
+
+if TYPE_CHECKING:
+    from trajectories.fitting.likelihood_tests import ProfileInterval
 
 __all__ = ["Method", "PointFit", "maximise"]
 
@@ -123,6 +126,48 @@ class PointFit:
                 "patient effects are predicted by fits with the effects integrated out: OrdinalMixed, and counts with '(1 | patient)'."
             )
         return self.solution.patient_effects()
+
+    def profile(self, term: str, ci: float = 0.95) -> ProfileInterval:
+        """Compute the profile-likelihood interval of a fixed term or of a standard deviation of the patients.
+
+        The values θ with 2 (ℓ̂ − max over the other parameters of ℓ(θ, ·)) at most the quantile of χ²₁: unlike the Wald interval it needs no
+        normal estimate, and is the better one for standard deviations and where few patients carry an estimate.
+
+        Parameters
+        ----------
+        term
+            As `summary` names it: a fixed term, or `sd(…)`.
+        ci
+            Probability of the interval.
+
+        Returns
+        -------
+        A `ProfileInterval` in the user's units; of a standard deviation the lower limit is 0 where 0 is compatible with the data.
+
+        Raises
+        ------
+        TypeError
+            If the fit has no integrated likelihood.
+        ValueError
+            If the term has no profile.
+        ConvergenceError
+            If the data set no limit on one side, or the fit is not at its maximum.
+
+        Source: Venzon and Moolgavkar (1988), Applied Statistics 37:87, doi:10.2307/2347496.
+
+        Examples
+        --------
+        >>> import trajectories as tj
+        >>> from trajectories import models
+        >>> cohort = tj.simulate_cohort(patients={"old": 20, "new": 20}, seed=1)
+        >>> fit = tj.maximise(models.RelapseCounts("relapses ~ arm + (1 | patient)", family="poisson"), cohort)
+        >>> interval = fit.profile("arm[new]")
+        >>> interval.lower < interval.estimate < interval.upper
+        True
+        """
+        from trajectories.fitting.likelihood_tests import profile_interval
+
+        return profile_interval(self, term, ci)
 
     def summary(self, ci: float = 0.95, *, robust: bool = False) -> pd.DataFrame:
         """Summarise the parameters: one row a term.
