@@ -104,8 +104,13 @@ class MarginalFit:
             with np.errstate(invalid="ignore"):
                 root = np.where((variance > 0) & ~touched, np.sqrt(np.maximum(variance, 0.0)), np.nan)
             se[name] = values.isel(draw=0, drop=True).copy(data=root)
-        none = self.estimates()["patient_sd"] < NO_VARIANCE
-        se["patient_sd"] = se["patient_sd"].where(~none)
+        # At a standard deviation of 0 and a correlation of ±1 slopes vanish, and would promise certainty.
+        estimates = self.estimates()
+        spread = estimates["patient_sd"] * self.adaptor.z.sd  # on the linear predictor, whatever the unit of time
+        se["patient_sd"] = se["patient_sd"].where(spread > NO_VARIANCE)
+        if "patient_correlation" in se:
+            inside = np.abs(estimates["patient_correlation"]) < 1 - NO_VARIANCE**2
+            se["patient_correlation"] = se["patient_correlation"].where(inside)
         return xr.Dataset(se)
 
     def patient_effects(self) -> pd.DataFrame:
