@@ -298,6 +298,21 @@ def test_what_cannot_be_left_out_is_refused(grid: Grid, cohort: Cohort) -> None:
         leave_one_out(grid.fit(draws=20, seed=1))
 
 
+def test_patients_alone_with_a_level_are_counted() -> None:
+    design = ORDINAL.design(hand_made.cohort({"old": 6, "new": 6}))
+    outcome = np.where(design.patient % 2, 2.0, 3.0)
+    rng = np.random.default_rng(1)
+    for alone, last in ((0, 3.0), (1, 6.5)):
+        outcome[-1] = last
+        fit = hand_made.fit_of(
+            ORDINAL, replace(design, frame=design.frame.assign(edss=outcome)), coefficients=rng.normal(0, 0.3, (120, 3)),
+            covariance=np.diag([4.0, 1.0]),
+        )  # fmt: skip
+        said = [caveat for caveat in leave_one_out(fit).caveats if "nobody else has" in caveat]
+        assert len(said) == alone
+    assert said[0].startswith("1 of 12 patients")
+
+
 def test_a_fit_that_did_not_converge_says_so(grid: Grid) -> None:
     fit = replace(grid.fit(draws=100, seed=1), found=(Problem(what="R-hat above 1.01", serious=True),))
     result = leave_one_out(fit)

@@ -20,6 +20,7 @@ from trajectories.models.base import Design, Floats, MixedModel
 from trajectories.models.blocks import averaging
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
+from trajectories.models.ordinal import OrdinalMixed
 
 __all__ = ["Fitted", "LeaveOneOut", "check_same", "compare", "leave_one_out"]
 
@@ -199,7 +200,22 @@ def leave_one_out(fit: Fit, *, quadrature: int = 7, draws: int | None = 500) -> 
         pareto_k=k,
         draws=samples,
         quadrature=nodes,
-        caveats=fit.caveats,
+        caveats=(*fit.caveats, *_alone(fit)),
+    )
+
+
+def _alone(fit: Fit) -> tuple[str, ...]:
+    """Say how many patients have an EDSS level that nobody else has: without them only the prior gives it a probability."""
+    if not isinstance(fit.model, OrdinalMixed):
+        return ()
+    pairs = pd.DataFrame({"level": fit.design.outcome, "patient": fit.design.patient}).drop_duplicates()
+    only = pairs.groupby("level")["patient"].transform("size") == 1
+    count = pairs.loc[only, "patient"].nunique()
+    if not count:
+        return ()
+    return (
+        f"{count} of {fit.design.n_patients} patients have an EDSS level that nobody else has: without them only the prior gives the level "
+        "a probability, and their elpd says little of the model",
     )
 
 
