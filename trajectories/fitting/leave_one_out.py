@@ -121,7 +121,8 @@ class LeaveOneOut:
         return frame
 
     def __str__(self) -> str:
-        how = "" if self.quadrature is None else f" ({self.quadrature} nodes a patient effect)"
+        nodes = "in closed form" if self.quadrature is None else f"by {self.quadrature} nodes a dimension"
+        how = f"patient effects integrated out {nodes}" if self.design.effects else "no patient effects"
         worst = float(np.max(self.pareto_k))
         notes = "".join(f"\n  - {note}" for note in self.caveats)
         said = f"{self.unreliable} of {self.n_patients} patients have a Pareto k above {self.limit_of_k:.2f} (largest {worst:.2f})"
@@ -129,8 +130,7 @@ class LeaveOneOut:
             said += ": what is said of them, and the sum, is unreliable, most often too good; draw more, or refit without them"
         return (
             f"{warning_lines(self.caveats)}Leave-one-patient-out of {type(self.model).__name__}({self.model.formula!r})\n"
-            f"{self.n_patients} patients, {len(self.design.frame)} rows of '{self.design.cohort_name}', {self.draws} posterior draws; patient "
-            f"effects integrated out{how}\n"
+            f"{self.n_patients} patients, {len(self.design.frame)} rows of '{self.design.cohort_name}', {self.draws} posterior draws; {how}\n"
             f"  elpd {self.elpd:.2f} (SE {self.se:.2f} over patients), p_loo {self.p_loo:.2f}\n  {said}{notes}"
         )
 
