@@ -11,7 +11,9 @@ from scipy import integrate, stats
 
 import trajectories as tj
 from trajectories import models
+from trajectories.fitting import approximate as approximate_module
 from trajectories.fitting import integrated_effects, integrated_nuts
+from trajectories.fitting.approximate import approximate
 from trajectories.fitting.diagnostics import ConvergenceError, population
 from trajectories.fitting.marginal import Integrated, double_precision
 from trajectories.fitting.marginal_rows import Rows, Shape
@@ -256,6 +258,50 @@ def test_draws_in_parts_fill_every_place(monkeypatch):
     drawn, accepted = integrated_effects.conditional_effects(likelihood, at, np.random.default_rng(1))
     assert (drawn != 0).all()
     assert (accepted > 0).all()
+
+
+# --- without a chain ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resampled(sampled_cohort):
+    before = jax.config.jax_enable_x64
+    fit = approximate(MODEL, sampled_cohort, draws=2000, seed=1)
+    assert jax.config.jax_enable_x64 == before
+    return fit
+
+
+def test_importance_resampling_has_the_posterior_of_plain_sampling(resampled, sampled, tmp_path):
+    settings = resampled.settings
+    assert settings["pareto_k"] <= 0.7
+    assert 400 < settings["effective"] < 10_000
+    for values in ("mean", "std"):
+        ours, theirs = (
+            getattr(population(fit.parameters), values)(("chain", "draw")) for fit in (resampled, sampled)
+        )
+        spread = population(sampled.parameters).std(("chain", "draw"))
+        # 400 effective draws on either side have an error of 0.07 standard deviations.
+        for name in ("coefficients", "patient_sd", "patient_correlation"):
+            assert float((np.abs(ours - theirs) / spread)[name].max()) < 0.3, (values, name)
+    assert f"Pareto k {settings['pareto_k']:.2f}" in resampled.description
+    assert "NUTS" not in str(resampled)
+    assert list(resampled.summary().columns) == ["mean", "sd", "lower", "upper"]
+    loaded = tj.load_fit(resampled.save(tmp_path / "fit.nc"))
+    assert loaded.description == resampled.description
+    change = [tj.change(fit, 2.0).summary()["mean"] for fit in (loaded, sampled)]
+    np.testing.assert_allclose(*change, atol=0.15)
+    effects = [fit.parameters["patient_effects"].mean(("chain", "draw")) for fit in (resampled, sampled)]
+    assert float(np.abs(effects[0] - effects[1]).max()) < 0.7
+
+
+def test_weights_that_cannot_be_trusted_are_refused(sampled_cohort, monkeypatch):
+    monkeypatch.setattr(
+        approximate_module, "ROUNDS", 0
+    )  # the mode and curvature alone are too far from this posterior
+    with pytest.raises(ConvergenceError, match=r"Pareto k .*above 0\.7\. Use tj\.sample"):
+        approximate(MODEL, sampled_cohort, draws=400, seed=1)
+    with pytest.raises(ValueError, match="draws must be at least 100"):
+        approximate(MODEL, sampled_cohort, draws=10)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ __all__ = ["Fit", "row_name"]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fit:
-    """Draws of a model's parameters, from the posterior by NUTS or from the prior.
+    """Draws of a model's parameters, from the posterior by NUTS or by `approximate`, or from the prior.
 
     Parameters
     ----------
@@ -58,6 +58,11 @@ class Fit:
     @property
     def description(self) -> str:
         """What the draws are, in words."""
+        if "pareto_k" in self.settings:
+            return (
+                "posterior draws (importance resampling of an approximation, patients integrated out; Pareto k "
+                f"{self.settings['pareto_k']:.2f})"
+            )
         return (
             "posterior draws (NUTS)" if self.source == "posterior" else "draws from the PRIOR, no data used"
         )
@@ -89,14 +94,15 @@ class Fit:
 
         Returns
         -------
-        A frame with columns `mean`, `sd`, `lower`, `upper`, `r_hat`, `ess_bulk`, `ess_tail`. Rows are the fixed terms, then cutpoints
-        or intercept, then `sd(…)` and `cor(…, …)` of the patient effects, on the scale of the linear predictor. Its `attrs` say what
-        the interval is, how many patients and rows, and what was left out. If problems were accepted, a column `converged` is False.
+        A frame with columns `mean`, `sd`, `lower`, `upper`, and for NUTS `r_hat`, `ess_bulk`, `ess_tail`. Rows are the fixed terms, then
+        cutpoints or intercept, then `sd(…)` and `cor(…, …)` of the patient effects, on the scale of the linear predictor. Its `attrs` say
+        what the interval is, how many patients and rows, and what was left out. If problems were accepted, a column `converged` is False.
         """
         from trajectories.estimate import check_ci
 
         check_ci(ci)
-        table = convergence_table(self.parameters) if self.source == "posterior" else None
+        chains = self.source == "posterior" and "pareto_k" not in self.settings
+        table = convergence_table(self.parameters) if chains else None
         rows = {}
         for name, array in population(self.parameters).data_vars.items():
             labels = [""] if array.ndim == 2 else [str(v) for v in array[array.dims[2]].to_numpy()]

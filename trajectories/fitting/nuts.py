@@ -26,7 +26,7 @@ from trajectories.fitting.integrated_nuts import (
 )
 from trajectories.models.base import Design, Floats, MixedModel
 
-__all__ = ["compile_model", "gather", "in_parts", "run", "sample", "sample_prior", "versions"]
+__all__ = ["compile_model", "groups", "in_parts", "run", "sample", "sample_prior", "versions"]
 
 type Made = Callable[[dict[str, Floats]], xr.Dataset]
 
@@ -59,7 +59,7 @@ def sample(
     progress: bool = True,
     accept_problems: bool = False,
     integrate_patients: bool = False,
-    quadrature: int = 7,
+    quadrature: int = 5,
 ) -> Fit:
     """Sample a model's posterior by NUTS and refuse the result if it did not converge.
 
@@ -84,7 +84,9 @@ def sample(
         Sample the population parameters alone, the patient effects integrated out, and then draw the patient effects given each draw of
         them: the same posterior by another way, for `OrdinalMixed` without visit effects and for counts with patient effects.
     quadrature
-        Nodes a dimension of the integrals; 1 is Laplace's approximation. Used with `integrate_patients`.
+        Nodes a dimension of the integrals; 1 is Laplace's approximation. Used with `integrate_patients`. With 5 the log-likelihood is
+        off by the same amount everywhere but for 0.01 (standard deviation over posterior draws, 35 patients with 5 visits; 40 with counts
+        of relapses), which moves means by less than a hundredth of a posterior standard deviation.
 
     Returns
     -------
@@ -199,7 +201,7 @@ def run(
         "seconds": seconds,
     }
     parameters = in_parts(raw, made or (lambda draws: model.parameters(draws, design)))
-    return gather(model, design, parameters, stats, settings)
+    return _gather(model, design, parameters, stats, settings)
 
 
 def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int) -> None:
@@ -212,10 +214,10 @@ def _refuse_partial(raw: xr.Dataset, stats: xr.Dataset, draws: int, chains: int)
         )
 
 
-def gather(
+def _gather(
     model: MixedModel, design: Design, parameters: xr.Dataset, stats: xr.Dataset, settings: dict[str, float]
 ) -> Fit:
-    """Put the groups of a fit together."""
+    """Gather the groups of a fit, and what the convergence checks find."""
     kept = [
         name
         for name in ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size", "logp")
@@ -224,9 +226,21 @@ def gather(
     stats = stats[kept].rename(
         {"depth": "tree_depth", "logp": "lp", "maxdepth_reached": "reached_max_treedepth"}
     )
+    return Fit(
+        model=model,
+        design=design,
+        data=groups(model, design, parameters, stats),
+        found=find_problems(parameters, stats),
+        settings=settings,
+        versions=versions(),
+    )
+
+
+def groups(model: MixedModel, design: Design, parameters: xr.Dataset, stats: xr.Dataset) -> xr.DataTree:
+    """Put posterior draws, what is known of each draw, and the data together, as ArviZ names them."""
     arrays = design.to_xarray()
     outcome = design.formula.response
-    data = xr.DataTree.from_dict(
+    return xr.DataTree.from_dict(
         {
             "posterior": parameters,
             "sample_stats": stats,
@@ -234,14 +248,6 @@ def gather(
             "observed_data": arrays[[outcome]],
             "constant_data": arrays.drop_vars(outcome),
         }
-    )
-    return Fit(
-        model=model,
-        design=design,
-        data=data,
-        found=find_problems(parameters, stats),
-        settings=settings,
-        versions=versions(),
     )
 
 
