@@ -283,9 +283,8 @@ def _proposed(density: _Density, centre: Floats, root: Floats, n: int, rng: np.r
     if possible.sum() < n / 2:
         raise ConvergenceError("the posterior has no density at most places around its mode: use tj.sample.")
     ratios, smoothed = logs - log_t, np.full(n, -np.inf)
-    smoothed[possible], k = array_stats.psislw(
-        -ratios[possible]
-    )  # which takes the negative, as of a log-likelihood
+    psis: Any = array_stats.psislw
+    smoothed[possible], k = psis(-ratios[possible])  # it takes the negative, as of a log-likelihood
     return _Sample(
         proposed=proposed,
         logs=logs,
