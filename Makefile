@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/alemtuzumab_cohort.py
 
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Long simulations: parameter recovery and calibration (see tests/recovery/RESULTS.md).
 slow: $(VENV)/.test-tools

@@ -221,7 +221,7 @@ class TestResult:
 
     @pytest.mark.parametrize(
         ("options", "message"),
-        [({"tolerance": 0}, "positive number of years"), ({"at": (0, 0)}, "one day twice"), ({"ci": 2}, "ci must lie"),
+        [({"tolerance": 0}, "positive number of years"), ({"at": (0, 0)}, "one day twice"), ({"ci": 2}, "ci must be"),
          ({"interval": "x"}, "interval must be"), ({"by": "x"}, "by must be a column")],
     )  # fmt: skip
     def test_bad_options_are_named(self, made_up, options, message):

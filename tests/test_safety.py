@@ -205,7 +205,7 @@ class TestEdges:
     @pytest.mark.parametrize(
         ("options", "message"),
         [({"years": 0}, "years must be a whole number"), ({"years": 1.5}, "years must be a whole number"),
-         ({"ci": 0}, "ci must lie"), ({"by": "x"}, "by must be"), ({"suppress_below": 1}, "whole number from 2")],
+         ({"ci": 0}, "ci must be"), ({"by": "x"}, "by must be"), ({"suppress_below": 1}, "whole number from 2")],
     )  # fmt: skip
     def test_bad_options_are_named(self, made_up, options, message):
         with pytest.raises(ValueError, match=message):

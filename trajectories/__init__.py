@@ -39,6 +39,7 @@ _PUBLIC = {
     "VisitSchedule": "simulate",
     "adverse_event_rates": "endpoints.safety",
     "annualised_relapse_rate": "endpoints.relapse_rates",
+    "approximate": "fitting.approximate",
     "armss": "endpoints.severity",
     "change": "estimands",
     "compare": "fitting.leave_one_out",
@@ -110,6 +111,7 @@ __all__ = [
     "VisitSchedule",
     "adverse_event_rates",
     "annualised_relapse_rate",
+    "approximate",
     "armss",
     "change",
     "compare",
@@ -196,6 +198,7 @@ if TYPE_CHECKING:
     )
     from trajectories.estimate import Estimate, EstimateSet
     from trajectories.example_cohorts import simulated_alemtuzumab_35, simulated_three_dmts_400
+    from trajectories.fitting.approximate import approximate
     from trajectories.fitting.cross_check import CrossCheck, cross_check
     from trajectories.fitting.diagnostics import ConvergenceError
     from trajectories.fitting.fit import Fit

@@ -26,5 +26,6 @@ def data(name: str, values: ArrayLike, dims: str | None = None) -> Any:
     import pymc as pm
 
     array = np.asarray(values)
-    fixed = VISIT in pm.modelcontext(None).coords
+    # Data along an open dim make it known to the model too, without coordinates.
+    fixed = pm.modelcontext(None).coords.get(VISIT) is not None
     return pm.Data(name, array, dims=dims, **({"shape": array.shape} if fixed else {}))

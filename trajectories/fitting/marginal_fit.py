@@ -106,7 +106,8 @@ class MarginalFit:
             se[name] = values.isel(draw=0, drop=True).copy(data=root)
         # At a standard deviation of 0 and a correlation of ±1 slopes vanish, and would promise certainty.
         estimates = self.estimates()
-        spread = estimates["patient_sd"] * self.adaptor.z.sd  # on the linear predictor, whatever the unit of time
+        # On the linear predictor, whatever the unit of time.
+        spread = estimates["patient_sd"] * self.adaptor.z.sd
         se["patient_sd"] = se["patient_sd"].where(spread > NO_VARIANCE)
         if "patient_correlation" in se:
             inside = np.abs(estimates["patient_correlation"]) < 1 - NO_VARIANCE**2

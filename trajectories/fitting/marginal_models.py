@@ -261,7 +261,7 @@ def adaptor_of(model: MixedModel, design: Design, *, every_level: bool = False) 
     if isinstance(model, OrdinalMixed):
         if model.visit_effects != "none":
             raise NotImplementedError(
-                "the integrated likelihood has effects by patient, not by visit: use visit_effects='none', or tj.sample."
+                "the integrated likelihood has effects by patient, not by visit: use visit_effects='none', or sample without integrate_patients."
             )
         return OrdinalAdaptor(model=model, design=design, every_level=every_level)
     if isinstance(model, CountModel):
