@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import jax
 import numpy as np
 import pytensor
@@ -351,3 +354,12 @@ def test_a_run_that_did_not_converge_is_refused(sampled_cohort):
             integrate_patients=True,
             quadrature=1,
         )
+
+
+def test_an_approximation_has_no_chains_to_draw(sampled: Any) -> None:
+    from trajectories import plots
+
+    made = replace(sampled, settings={**sampled.settings, "pareto_k": 0.3})
+    for plot in (plots.diagnostics, plots.pairs):
+        with pytest.raises(ValueError, match="not from chains"):
+            plot(made)

@@ -17,6 +17,7 @@ from trajectories import models
 from trajectories.fitting import marginal_rows
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.marginal import Integrated, double_precision
+from trajectories.fitting.marginal_fit import fit_marginal
 from trajectories.fitting.marginal_rows import Rows, Shape, blocks
 from trajectories.formulas import FormulaError
 from trajectories.models.blocks.densities import (
@@ -576,3 +577,12 @@ def test_levels_recover_their_truth() -> None:
     for term, value in expected.items():
         assert abs(summary.loc[term, "estimate"] - value) < 3 * summary.loc[term, "se"], term
         assert summary.loc[term, "se"] < 0.6, term
+
+
+def test_a_search_says_how_far_it_is() -> None:
+    cohort = tj.simulated_alemtuzumab_35()
+    model = models.RelapseCounts("relapses ~ period + (1 | patient)")
+    said: list[str] = []
+    fit = fit_marginal(model, model.design(cohort), report=said.append)
+    assert said[0].startswith("35 patients, evaluation 1, log-likelihood -")
+    assert any(f"log-likelihood {fit.loglik:,.3f}, still to gain about" in text for text in said)

@@ -12,7 +12,7 @@ import xarray as xr
 from trajectories.fitting.counts import CountData, check_maximum_exists
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
-from trajectories.fitting.marginal_peak import Attempt, maximum
+from trajectories.fitting.marginal_peak import Attempt, Report, maximum, silent
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, MixedModel
 from trajectories.models.counts import CountModel
@@ -130,7 +130,9 @@ class MarginalFit:
         return pd.DataFrame(columns).rename_axis("patient")
 
 
-def fit_marginal(model: MixedModel, design: Design, *, quadrature: int = 7) -> MarginalFit:
+def fit_marginal(
+    model: MixedModel, design: Design, *, quadrature: int = 7, report: Report = silent
+) -> MarginalFit:
     """Fit a model with patient effects by maximum likelihood, the effects integrated out.
 
     Raises
@@ -149,7 +151,7 @@ def fit_marginal(model: MixedModel, design: Design, *, quadrature: int = 7) -> M
     if isinstance(model, CountModel):
         check_maximum_exists(CountData.of(design))
         floors = {1 + g: LOG_POISSON for g in range(adaptor.shape.groups)}
-    top = maximum(likelihood, floors=floors, names=adaptor.names)
+    top = maximum(likelihood, floors=floors, names=adaptor.names, report=report)
     covariance = np.full((len(top.theta), len(top.theta)), np.nan)
     free = np.array([k for k in range(len(top.theta)) if k not in top.held])
     covariance[np.ix_(free, free)] = np.linalg.inv(top.information[np.ix_(free, free)])

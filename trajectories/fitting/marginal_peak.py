@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,14 @@ from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.models.base import Floats, Ints
 
-__all__ = ["Attempt", "Top", "maximum"]
+__all__ = ["Attempt", "Report", "Top", "maximum", "silent"]
+
+type Report = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
 
 # Twice what the log-likelihood could still rise by a Newton step, at a maximum.
 STILL = 1e-8
@@ -77,6 +85,7 @@ def maximum(
     held: Mapping[int, float] | None = None,
     start: Floats | None = None,
     errors: bool = True,
+    report: Report = silent,
 ) -> Top:
     """Maximise an integrated likelihood from several starts; the best maximum is taken.
 
@@ -98,6 +107,8 @@ def maximum(
         Where to begin in place of the ladder.
     errors
         Whether the information must be that of the maximum, not only of its neighbourhood.
+    report
+        Is told in words how far the search is.
 
     Raises
     ------
@@ -107,7 +118,12 @@ def maximum(
     shape = likelihood.shape
     large = likelihood.rows.n_patients > LARGE and start is None
     search = _Search(
-        likelihood=likelihood, names=names, floors=dict(floors or {}), held=dict(held or {}), errors=errors
+        likelihood=likelihood,
+        names=names,
+        floors=dict(floors or {}),
+        held=dict(held or {}),
+        errors=errors,
+        report=report,
     )
     starts = (
         [(sd, start_of(shape, likelihood.rows, sd)) for sd in STARTS] if start is None else [(np.nan, start)]
@@ -158,6 +174,7 @@ class _Search:
     floors: dict[int, float]
     held: dict[int, float]
     errors: bool
+    report: Report
 
     @property
     def free(self) -> Ints:
@@ -201,6 +218,7 @@ class _Search:
         from scipy.optimize import minimize
 
         scale, free = float(self.likelihood.rows.n_patients), self.free
+        steps = itertools.count(1)
         at = theta.copy()
         at[list(self.held)] = list(self.held.values())
 
@@ -212,6 +230,7 @@ class _Search:
                 return np.inf, np.zeros(len(x))
             if not (np.isfinite(value) and np.isfinite(slope).all()):
                 return np.inf, np.zeros(len(x))
+            self.report(f"{scale:,.0f} patients, evaluation {next(steps)}, log-likelihood {value:,.3f}")
             return -value / scale, -slope[free] / scale
 
         at[free] = minimize(fall, at[free], jac=True, method="BFGS", options={"gtol": 1e-4, "maxiter": 300}).x
@@ -233,6 +252,9 @@ class _Search:
             sizes, directions = np.linalg.eigh(information)
             step = directions @ ((directions.T @ slope[free]) / np.maximum(np.abs(sizes), 1e-6))
             gain = float(slope[free] @ step)
+            self.report(
+                f"{likelihood.rows.n_patients:,} patients, log-likelihood {value:,.3f}, still to gain about {gain / 2:.1e}"
+            )
             low = {k: theta[k] for k, floor in self.floors.items() if k not in self.held and theta[k] < floor}
             if low:
                 return replace(self, held=self.held | low).climb(theta)

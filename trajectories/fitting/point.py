@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -15,6 +17,7 @@ from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.counts import CountFit, fit_counts
 from trajectories.fitting.fit import row_name
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
+from trajectories.fitting.marginal_peak import Report, silent
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.models.base import Design, MixedModel
 from trajectories.models.counts import CountModel
@@ -228,7 +231,12 @@ class PointFit:
 
 
 def maximise(
-    model: MixedModel, cohort: Cohort, *, method: Method = "maximum likelihood", quadrature: int = 7
+    model: MixedModel,
+    cohort: Cohort,
+    *,
+    method: Method = "maximum likelihood",
+    quadrature: int = 7,
+    progress: bool = True,
 ) -> PointFit:
     """Fit a model by maximum likelihood, or by a relative of it.
 
@@ -248,6 +256,8 @@ def maximise(
     quadrature
         Nodes a dimension of the integrals over patient effects; 1 is Laplace's approximation, which R's clmm and glmmTMB use, and which is
         biased where patients have few rows.
+    progress
+        Whether to show, in a terminal, how far a search with integrals is.
 
     Returns
     -------
@@ -260,7 +270,7 @@ def maximise(
     FormulaError
         If there are more patient effects than rows of any patient.
     ValueError
-        If the method is not one of the model's, or the outcome is constant.
+        If the method is not one of the model's, the outcome is constant, or nobody in an arm had a relapse.
     ConvergenceError
         If the likelihood has no maximum, as under separation, or none was found; the message names the terms.
 
@@ -294,8 +304,21 @@ def maximise(
     elif isinstance(model, CountModel) and (method == "gee" or not design.effects):
         solution = fit_counts(model, design, "gee" if method == "gee" else "maximum likelihood")
     else:
-        solution = fit_marginal(model, design, quadrature=quadrature)
+        with _status(progress) as report:
+            solution = fit_marginal(model, design, quadrature=quadrature, report=report)
     return PointFit(model=model, design=design, method=method, solution=solution)
+
+
+@contextmanager
+def _status(show: bool) -> Iterator[Report]:
+    """A line of a terminal that says how far a search is, and goes when it ends; nothing elsewhere."""
+    if not show:
+        yield silent
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("maximum likelihood") as line:
+        yield lambda text: line.update(f"maximum likelihood: {text}")
 
 
 def _wald_frame(estimates: xr.Dataset, standard_errors: xr.Dataset, ci: float) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def diagnostics(fit: Fit, terms: Sequence[str] | None = None) -> Figure:
     Raises
     ------
     ValueError
-        If the fit holds draws from the prior, or a term does not exist.
+        If the fit holds draws from the prior or of `tj.approximate`, or a term does not exist.
 
     Source: rank plots are those of Vehtari et al. (2021), doi:10.1214/20-BA1221, drawn by ArviZ.
     """
@@ -174,6 +174,10 @@ def _terms(fit: Fit) -> dict[str, xr.DataArray]:
     if fit.source != "posterior":
         raise ValueError(
             "draws from the prior were not sampled by chains: there is no convergence to look at."
+        )
+    if "pareto_k" in fit.settings:
+        raise ValueError(
+            "draws of tj.approximate come from one sample of proposals, not from chains: its check is the Pareto k that the print shows."
         )
     found = {}
     for name, array in population(fit.parameters).data_vars.items():
