@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from trajectories.models.base import Floats, Ints
+from trajectories.models.blocks.small_matrices import cholesky, from_left
 
 __all__ = ["Coordinates", "coordinates", "coordinates_from_sums", "sum_by_patient"]
 
@@ -93,16 +94,8 @@ def coordinates_from_sums(
     f = [[factor[..., k, j][..., None] for j in range(k + 1)] for k in range(q)]
     ZF = [[sum(ZZ[i][k] * f[k][j] for k in range(j, q)) for j in range(q)] for i in range(q)]
     M = [[sum(f[i][j] * ZF[i][k] for i in range(j, q)) for k in range(j + 1)] for j in range(q)]
-    C: list[list[Any]] = []
-    h: list[Any] = []
-    for j in range(q):
-        row: list[Any] = []
-        for k in range(j):
-            row.append((M[j][k] - sum(row[m] * C[k][m] for m in range(k))) / C[k][k])
-        row.append(xp.sqrt(M[j][j] + sd**2 - sum(entry**2 for entry in row)))
-        C.append(row)
-        right = sum(f[i][j] * Zr[i] for i in range(j, q))
-        h.append((right - sum(row[k] * h[k] for k in range(j))) / row[j])
+    C = cholesky(M, xp, sd**2)
+    h = from_left(C, [sum(f[i][j] * Zr[i] for i in range(j, q)) for j in range(q)])
     return Coordinates(C=C, h=h, sd=sd)
 
 

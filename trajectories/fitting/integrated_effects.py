@@ -19,14 +19,13 @@ import numpy as np
 from trajectories.fitting.diagnostics import ConvergenceError, Problem
 from trajectories.fitting.marginal import (
     Integrated,
-    cholesky,
     double_precision,
-    from_right,
     integrand_at,
     modes_from,
 )
 from trajectories.fitting.marginal_rows import Shape
 from trajectories.models.base import Floats, Population
+from trajectories.models.blocks.small_matrices import cholesky, from_right
 
 __all__ = ["conditional_effects", "few_accepted"]
 
@@ -118,7 +117,7 @@ def _program(shape: Shape) -> Callable[..., Any]:
     def chain(at: Population, t: Any, odds: Any, arrays: Any) -> Any:
         modes, found = modes_from(shape, at, arrays, jnp.zeros(t.shape[1:]))
         h = integrand_at(shape, at, arrays)
-        C = cholesky(h.parts(list(modes))[2])
+        C = cholesky(h.parts(list(modes))[2], jnp)
 
         def step(state: Any, drawn: Any) -> tuple[Any, Any]:
             v, weight = state

@@ -34,14 +34,13 @@ from trajectories.models.blocks.densities import (
     ordinal_logpmf,
     poisson_logpmf,
 )
+from trajectories.models.blocks.small_matrices import cholesky, from_left, from_right
 
 __all__ = [
     "Integrated",
-    "cholesky",
     "cutpoints_of",
     "double_precision",
     "factor_of",
-    "from_right",
     "integrand_at",
     "modes_from",
 ]
@@ -369,37 +368,6 @@ def _density(shape: Shape, own: tuple[Any, Any], arrays: Any) -> Callable[[Any],
     return lambda eta: negative_binomial_logpmf(counts, intercept + eta, dispersion, jnp)
 
 
-def cholesky(M: list[list[Any]]) -> list[list[Any]]:
-    """Lower Cholesky factors of small matrices whose entries are vectors by patient."""
-    import jax.numpy as jnp
-
-    C: list[list[Any]] = []
-    for j in range(len(M)):
-        row: list[Any] = []
-        for k in range(j):
-            row.append((M[j][k] - sum(row[m] * C[k][m] for m in range(k))) / C[k][k])
-        row.append(jnp.sqrt(M[j][j] - sum(entry**2 for entry in row)))
-        C.append(row)
-    return C
-
-
-def _from_left(C: list[list[Any]], b: list[Any]) -> list[Any]:
-    """C⁻¹b."""
-    x: list[Any] = []
-    for j in range(len(C)):
-        x.append((b[j] - sum(C[j][k] * x[k] for k in range(j))) / C[j][j])
-    return x
-
-
-def from_right(C: list[list[Any]], b: Sequence[Any]) -> list[Any]:
-    """C'⁻¹b."""
-    q = len(C)
-    x: list[Any] = [None] * q
-    for j in reversed(range(q)):
-        x[j] = (b[j] - sum(C[k][j] * x[k] for k in range(j + 1, q))) / C[j][j]
-    return x
-
-
 def modes_from(shape: Shape, theta: Any, arrays: Any, start: Any, short: float = SHORT) -> tuple[Any, Any]:
     """Modes of the integrands (effect × patient) by Newton steps that are cut where they are long or lead down, and which were found."""
     import jax
@@ -416,7 +384,7 @@ def modes_from(shape: Shape, theta: Any, arrays: Any, start: Any, short: float =
         count, best, best_value, step, share, tried, found = state
         value, gradient, M = h.parts(list(tried))
         better = value >= best_value - 1e-11 * (1 + jnp.abs(best_value))
-        new = jnp.stack(from_right(C := cholesky(M), _from_left(C, gradient)))
+        new = jnp.stack(from_right(C := cholesky(M, jnp), from_left(C, gradient)))
         length = jnp.sqrt((new**2).sum(axis=0))
         new = new * jnp.minimum(1.0, LONGEST / jnp.maximum(length, 1e-300))
         best, step = jnp.where(better, tried, best), jnp.where(better, new, step)
@@ -443,12 +411,12 @@ def _log_integrals(
     h = integrand_at(shape, theta, arrays)
     v = list(jax.lax.stop_gradient(modes))
     _, gradient, M = h.parts(v)
-    step = from_right(C := cholesky(M), _from_left(C, gradient))
+    step = from_right(C := cholesky(M, jnp), from_left(C, gradient))
     v = [
         part + moved for part, moved in zip(v, step, strict=True)
     ]  # the mode as a function of the parameters
     value, _, M = h.parts(v)
-    C = cholesky(M)
+    C = cholesky(M, jnp)
     log_spread = -sum(jnp.log(C[k][k]) for k in range(len(C)))
     if quadrature == 1:
         return value + log_spread
