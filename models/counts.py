@@ -37,7 +37,7 @@ from trajectories.priors import (
     variable,
 )
 
-__all__ = ["CountModel", "CountPriors", "Family"]
+__all__ = ["CountModel", "CountPriors", "Family", "dispersion_group", "exposure_of"]
 
 type Family = Literal["negative binomial", "poisson"]
 
@@ -147,7 +147,7 @@ class CountModel(MixedModel):
         with pm.Model(coords=_coords(self, design) | visit_coords(len(design.frame), open_rows)) as model:
             counts = data("counts", design.outcome.astype(np.int64), dims="visit")
             intercept, beta = self._fixed(design)
-            eta = data("log_exposure", np.log(_exposure(design)), dims="visit") + intercept
+            eta = data("log_exposure", np.log(exposure_of(design)), dims="visit") + intercept
             if beta is not None:
                 X = _scaling(design).apply(design.formula.matrices.X)
                 eta = eta + product(data("X_internal", X), beta)
@@ -156,7 +156,7 @@ class CountModel(MixedModel):
             dispersion = self._dispersions(len(model.coords["dispersed"]))
             if dispersion is not None:
                 dispersion = dispersion[
-                    data("dispersion_of_visit", _dispersion_group(self, design), dims="visit")
+                    data("dispersion_of_visit", dispersion_group(self, design), dims="visit")
                 ]
             pm.Potential(design.formula.response, _logpmf(counts, eta, dispersion, pt).sum())
         return model
@@ -201,7 +201,7 @@ class CountModel(MixedModel):
     def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
         """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
         own, beta, factor = population
-        internal = np.einsum("...ij,...pj->...pi", factor, standard)
+        internal = patient_effects.from_standard(factor, standard)
         z = patient_effects.patient_scaling(design.formula.matrices.Z)
         effects, covariance = patient_effects.on_user_scale(internal, factor, z)
         return self._labelled(own, beta, effects, covariance, design)
@@ -266,7 +266,7 @@ class CountModel(MixedModel):
         return self._over_rows(parameters, design, draw)
 
     def _over_rows(self, parameters: xr.Dataset, design: Design, function: Any) -> xr.DataArray:
-        offset, groups = np.log(_exposure(design)), _dispersion_group(self, design)
+        offset, groups = np.log(exposure_of(design)), dispersion_group(self, design)
 
         def of_rows(intercept: Floats, *rest: Floats) -> Floats:
             log_mean = offset + intercept[:, None] + rest[-1]
@@ -365,13 +365,14 @@ def _scaling(design: Design) -> Scaling:
     return Scaling.of(design.formula.matrices.X)
 
 
-def _exposure(design: Design) -> Floats:
+def exposure_of(design: Design) -> Floats:
+    """Exposure of each row, which a design of counts must have."""
     if design.exposure is None:
         raise ValueError("a design of counts needs the exposure of each row: make it by the model's design.")
     return design.exposure
 
 
-def _dispersion_group(model: CountModel, design: Design) -> Ints:
+def dispersion_group(model: CountModel, design: Design) -> Ints:
     """Which dispersion each row has: the arm's place, or 0 for all."""
     if model.dispersion_by is None:
         return np.zeros(len(design.frame), dtype=np.int64)

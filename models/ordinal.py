@@ -298,7 +298,7 @@ class OrdinalMixed(EdssModel):
         if fluctuation is not None:
             eta = np.einsum(
                 "...vq,vq->...v",
-                _internal(factor, v)[..., design.patient, :],
+                patient_effects.from_standard(factor, v)[..., design.patient, :],
                 _effect_scaling(design).apply(Z),
             )
             if beta is not None:
@@ -346,7 +346,9 @@ class OrdinalMixed(EdssModel):
     ) -> xr.Dataset:
         x, (cutpoints, _), beta = _scaling(design), population.own, population.beta
         effects, covariance = patient_effects.on_user_scale(
-            _internal(population.factor, standard), population.factor, _effect_scaling(design)
+            patient_effects.from_standard(population.factor, standard),
+            population.factor,
+            _effect_scaling(design),
         )
         beta = np.zeros((*cutpoints.shape[:-1], 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
@@ -466,11 +468,6 @@ def _scaling(design: Design) -> Scaling:
 
 def _effect_scaling(design: Design) -> Scaling:
     return patient_effects.patient_scaling(design.formula.matrices.Z)
-
-
-def _internal(factor: Floats, standard: Floats) -> Floats:
-    """u = Λv, … × patient × effect."""
-    return np.asarray(np.einsum("...ij,...pj->...pi", factor, standard))
 
 
 def _coordinate(k: int) -> str:

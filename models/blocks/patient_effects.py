@@ -18,7 +18,18 @@ import xarray as xr
 from trajectories.models.base import Design, Floats, Scaling
 from trajectories.priors import LKJ, Exponential, HalfNormal, check_scale, variable
 
-__all__ = ["PatientPriors", "Standardised", "covariance_of", "effect_variables", "on_user_scale"]
+__all__ = [
+    "PatientPriors",
+    "Standardised",
+    "covariance_of",
+    "effect_variables",
+    "from_standard",
+    "from_user",
+    "lower_entries",
+    "lower_triangle",
+    "on_user_scale",
+    "to_user",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,25 +126,66 @@ def covariance_of(draws: dict[str, Floats], sd: Floats, q: int) -> tuple[Floats,
     return L, sd[..., :, None] * L
 
 
-def effects_of(first: Floats, draws: dict[str, Floats], sd: Floats, L: Floats) -> Floats:
-    """Return the patient effects in the sampler's units, … × patient × q, from the standardised first effect."""
-    q = sd.shape[-1]
+def effects_of(first: Floats, draws: dict[str, Floats], factor: Floats) -> Floats:
+    """Return the patient effects in the sampler's units, … × patient × q, from the standardised first effect and Λ."""
+    q = factor.shape[-1]
     standard = [first]
     if q > 1:
         rest = np.asarray(draws["patient_slopes_standard"])
         standard += [rest[..., j, :] for j in range(q - 1)]
-    z = np.stack(standard, axis=-1)
-    return np.asarray(np.einsum("...ij,...pj->...pi", sd[..., :, None] * L, z))
+    return from_standard(factor, np.stack(standard, axis=-1))
+
+
+def from_standard(factor: Floats, standard: Floats) -> Floats:
+    """u = Λv by patient: … × patient × q, from Λ (… × q × q) and v (… × patient × q)."""
+    return np.asarray(np.einsum("...ij,...pj->...pi", factor, standard))
 
 
 def on_user_scale(effects: Floats, cholesky: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
     """Return patient effects (… × patient × q) and their covariance (… × q × q) in the user's units, intercept at z = 0."""
-    q = cholesky.shape[-1]
-    A = np.eye(q)
-    A[0, 1:] = -scaling.mean[1:] / scaling.sd[1:]
-    A[np.arange(1, q), np.arange(1, q)] = 1 / scaling.sd[1:]
+    A = to_user(scaling)
     factor = A @ cholesky
     return effects @ A.T, factor @ np.swapaxes(factor, -1, -2)
+
+
+def to_user(scaling: Scaling) -> Floats:
+    """A with u = A ũ, from effects of centred and scaled columns to effects of the user's."""
+    A = np.diag(1 / scaling.sd)
+    A[0, 1:] = -scaling.mean[1:] / scaling.sd[1:]
+    return A
+
+
+def from_user(scaling: Scaling) -> Floats:
+    """The inverse of `to_user`."""
+    A = np.diag(scaling.sd)
+    A[0, 1:] = scaling.mean[1:]
+    return A
+
+
+def lower_triangle(entries: Floats, q: int) -> Floats:
+    """Λ, … × q × q, from its entries by rows (… × q(q + 1)/2).
+
+    >>> lower_triangle(np.array([1.0, 0.5, 2.0]), 2).tolist()
+    [[1.0, 0.0], [0.5, 2.0]]
+    """
+    factor = np.zeros((*entries.shape[:-1], q, q))
+    rows, columns = np.tril_indices(q)
+    factor[..., rows, columns] = entries
+    return factor
+
+
+def lower_entries(covariance: Floats) -> Floats:
+    """Entries by rows (… × q(q + 1)/2) of the Λ with ΛΛ' = Σ and a diagonal that is not negative, for a Σ that may be singular.
+
+    >>> lower_entries(np.array([[4.0, 2.0], [2.0, 1.0]])).round(6).tolist()
+    [2.0, 1.0, 0.0]
+    """
+    sizes, directions = np.linalg.eigh(covariance)
+    root = directions * np.sqrt(np.maximum(sizes, 0.0))[..., None, :]
+    upper = np.linalg.qr(np.swapaxes(root, -1, -2))[1]
+    sign = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    rows, columns = np.tril_indices(covariance.shape[-1])
+    return np.asarray(np.swapaxes(upper * sign[..., None], -1, -2)[..., rows, columns])
 
 
 def patient_scaling(Z: Floats) -> Scaling:

@@ -73,10 +73,9 @@ def on_user_scale(
         signed = draws["patient_sd_signed"][..., None]
         effects = signed / _stretch(signed, _centred_share(design)) * draws["patient_stretched"]
         return effects[..., None], signed[..., None] ** 2
-    sd = values("patient_sd_internal", draws, patient_effects.scale_priors(priors, design.effects))
-    L, cholesky = patient_effects.covariance_of(draws, sd, q)
-    internal = patient_effects.effects_of(draws["patient_standard"], draws, sd, L)
-    return patient_effects.on_user_scale(internal, cholesky, _scaling(design))
+    factor = factor_of(priors, draws, design.effects)
+    internal = patient_effects.effects_of(draws["patient_standard"], draws, factor)
+    return patient_effects.on_user_scale(internal, factor, _scaling(design))
 
 
 def _signed_sd(prior: HalfNormal | Exponential) -> Any:

@@ -128,7 +128,6 @@ def variables(priors: VisitPriors, design: Design) -> Fluctuation:
     The standard deviation has a sign that means nothing: the model is the same with −τ and −z. On the log scale, where it has none,
     values near 0 lie so far out that chains get there rarely and come back late.
     """
-
     order = visit_order(design)
     later, leads = _later(order)
     pairs = with_earlier(order)

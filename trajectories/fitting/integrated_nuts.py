@@ -44,8 +44,7 @@ def integrated_likelihood(model: MixedModel, design: Design, quadrature: int) ->
         raise ValueError(
             f"there are no patient effects in {model.formula!r} to integrate out: leave out integrate_patients, or add '(1 | patient)'."
         )
-    adaptor = adaptor_of(model, design, every_level=True)
-    return Integrated(shape=adaptor.shape, rows=adaptor.rows(), quadrature=quadrature)
+    return adaptor_of(model, design, every_level=True).likelihood(quadrature)
 
 
 def population_model(model: MixedModel, design: Design, likelihood: Integrated) -> Any:

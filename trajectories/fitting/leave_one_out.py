@@ -14,7 +14,6 @@ import xarray as xr
 from trajectories.caveats import converged, warning_lines
 from trajectories.fitting.diagnostics import population
 from trajectories.fitting.fit import Fit
-from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.models.base import Design, Floats, MixedModel
 from trajectories.models.blocks import averaging
@@ -253,8 +252,7 @@ def _by_patient(
         np.add.at(total, design.patient, by_row.T)
         return total.T, None
     adaptor = adaptor_of(model, design, every_level=True)
-    likelihood = Integrated(shape=adaptor.shape, rows=adaptor.rows(), quadrature=quadrature)
-    return likelihood.by_patient_at(adaptor.theta_of(parameters)), quadrature
+    return adaptor.likelihood(quadrature).by_patient_at(adaptor.theta_of(parameters)), quadrature
 
 
 def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset) -> Floats:

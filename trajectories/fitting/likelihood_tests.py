@@ -12,11 +12,11 @@ from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.leave_one_out import check_same
 from trajectories.fitting.marginal import Integrated
-from trajectories.fitting.marginal_fit import LOG_POISSON, NO_VARIANCE, MarginalFit
-from trajectories.fitting.marginal_models import lower_root
+from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.marginal_peak import maximum
 from trajectories.fitting.mixedlm import MixedLMFit
-from trajectories.models.base import Floats
+from trajectories.models.base import Floats, Scaling
+from trajectories.models.blocks.patient_effects import from_user, lower_entries
 from trajectories.models.counts import CountModel
 from trajectories.models.ordinal import OrdinalMixed
 
@@ -217,9 +217,6 @@ def _top_without_curvature(
 
 def _profile_of(fit: MarginalFit, term: str) -> _Profile:
     design, shape = fit.adaptor.design, fit.likelihood.shape
-    floors: dict[int, float] = {}
-    if isinstance(fit.adaptor.model, CountModel):
-        floors = {1 + group: LOG_POISSON for group in range(shape.groups)}
     estimates, errors = fit.estimates(), fit.standard_errors()
     if term in design.terms:
         k = design.terms.index(term)
@@ -232,7 +229,7 @@ def _profile_of(fit: MarginalFit, term: str) -> _Profile:
             scale=float(fit.adaptor.x.sd[k]),
             estimate=float(estimates["coefficients"][k]),
             se=float(errors["coefficients"][k]),
-            floors=floors,
+            floors=fit.adaptor.floors,
         )
     effects = [f"sd({effect})" for effect in design.effects]
     if term not in effects:
@@ -254,7 +251,7 @@ def _profile_of(fit: MarginalFit, term: str) -> _Profile:
         se=float(errors["patient_sd"][k]),
         positive=True,
         alone=tuple(first + i * (i + 1) // 2 for i in range(1, shape.effects)),
-        floors=floors,
+        floors=fit.adaptor.floors,
     )
 
 
@@ -268,17 +265,15 @@ def _with_first(fit: MarginalFit, k: int) -> tuple[Integrated, Floats]:
         theta = fit.theta.copy()
         theta[-1] = abs(theta[-1])  # Λ and −Λ are the same
         return fit.likelihood, theta
-    sd, mean = adaptor.z.sd, adaptor.z.mean * (k > 0)
+    scaling = Scaling(mean=adaptor.z.mean * (k > 0), sd=adaptor.z.sd)
     order = [k, *(j for j in range(shape.effects) if j != k)]
-    Z = ((adaptor.design.formula.matrices.Z - mean) / sd)[:, order]
-    to_new = np.diag(sd)
-    to_new[0, 1:] = mean[1:]
+    Z = scaling.apply(adaptor.design.formula.matrices.Z)[:, order]
+    to_new = from_user(scaling)
     covariance = to_new @ fit.estimates()["patient_covariance"].to_numpy() @ to_new.T
-    factor = lower_root(covariance[np.ix_(order, order)])
     likelihood = Integrated(
         shape=shape, rows=replace(fit.likelihood.rows, Z=Z), quadrature=fit.likelihood.quadrature
     )
-    entries = factor[np.tril_indices(shape.effects)]
+    entries = lower_entries(covariance[np.ix_(order, order)])
     return likelihood, np.concatenate([fit.theta[: shape.own + shape.terms], entries])
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "Integrated",
     "cutpoints_of",
     "double_precision",
-    "factor_of",
     "integrand_at",
     "modes_from",
 ]
@@ -71,14 +70,10 @@ def double_precision() -> Iterator[None]:
         yield
 
 
-def factor_of(entries: Any, effects: int) -> list[list[Any]]:
-    """Λ as rows of its lower triangle."""
-    return [[entries[i * (i + 1) // 2 + j] for j in range(i + 1)] for i in range(effects)]
-
-
 def cutpoints_of(own: Any, xp: Any) -> Any:
-    """Ascending cutpoints from the first one and the logarithms of the gaps."""
-    return xp.concatenate([own[:1], own[:1] + xp.cumsum(xp.exp(own[1:]))])
+    """Ascending cutpoints from the first one and the logarithms of the gaps, along the last axis."""
+    first = own[..., :1]
+    return xp.concatenate([first, first + xp.cumsum(xp.exp(own[..., 1:]), axis=-1)], axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -344,7 +339,7 @@ def _population(shape: Shape, theta: Any) -> Population:
     import jax.numpy as jnp
 
     own, beta, entries = shape.split(theta)
-    factor = factor_of(entries, shape.effects)
+    factor = [[entries[i * (i + 1) // 2 + j] for j in range(i + 1)] for i in range(shape.effects)]
     if shape.family == "ordinal":
         return Population((cutpoints_of(own, jnp), None), beta, factor)
     return Population((own[0], None if shape.family == "poisson" else jnp.exp(own[1:])), beta, factor)

@@ -21,10 +21,6 @@ __all__ = ["MarginalFit", "fit_marginal"]
 
 # A direction of the patient effects with a standard deviation below this has none, on the scale of the linear predictor.
 NO_VARIANCE = 1e-3
-# log α below this is α = 0: counts no more variable than Poisson counts.
-LOG_POISSON = -11.0
-# Standard errors by patient need this many.
-FEW_PATIENTS = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,12 +142,10 @@ def fit_marginal(
     """
     _check(design)
     adaptor = adaptor_of(model, design)
-    likelihood = Integrated(shape=adaptor.shape, rows=adaptor.rows(), quadrature=quadrature)
-    floors: dict[int, float] = {}
+    likelihood = adaptor.likelihood(quadrature)
     if isinstance(model, CountModel):
         check_maximum_exists(CountData.of(design))
-        floors = {1 + g: LOG_POISSON for g in range(adaptor.shape.groups)}
-    top = maximum(likelihood, floors=floors, names=adaptor.names, report=report)
+    top = maximum(likelihood, floors=adaptor.floors, names=adaptor.names, report=report)
     covariance = np.full((len(top.theta), len(top.theta)), np.nan)
     free = np.array([k for k in range(len(top.theta)) if k not in top.held])
     covariance[np.ix_(free, free)] = np.linalg.inv(top.information[np.ix_(free, free)])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajectories.models.base import Floats, Ints
+from trajectories.models.blocks.patient_effects import lower_entries, lower_triangle
 from trajectories.models.blocks.small_matrices import cholesky, from_left
 
 __all__ = ["Moments", "Profile", "moments", "pack", "profile", "unpack"]
@@ -91,10 +92,7 @@ def unpack(theta: Floats, q: int) -> tuple[Floats, Floats]:
     >>> factor.tolist(), float(residual_sd)
     ([[1.0, 0.0], [0.5, 2.0]], 1.0)
     """
-    factor = np.zeros((*theta.shape[:-1], q, q))
-    rows, columns = np.tril_indices(q)
-    factor[..., rows, columns] = theta[..., :-1]
-    return factor, np.exp(theta[..., -1])
+    return lower_triangle(theta[..., :-1], q), np.exp(theta[..., -1])
 
 
 def pack(covariance: Floats, residual_sd: float) -> Floats:
@@ -102,8 +100,4 @@ def pack(covariance: Floats, residual_sd: float) -> Floats:
 
     The diagonal of Λ is taken positive or 0.
     """
-    sizes, directions = np.linalg.eigh(covariance)
-    root = directions * np.sqrt(np.maximum(sizes, 0.0))
-    upper = np.linalg.qr(root.T)[1]
-    factor = (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T
-    return np.append(factor[np.tril_indices(len(factor))], np.log(residual_sd))
+    return np.append(lower_entries(covariance), np.log(residual_sd))

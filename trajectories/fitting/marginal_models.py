@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from trajectories import edss
+from trajectories.fitting.marginal import Integrated, cutpoints_of
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
 from trajectories.models.blocks import averaging, patient_effects
-from trajectories.models.counts import CountModel
+from trajectories.models.counts import CountModel, dispersion_group, exposure_of
 from trajectories.models.ordinal import CUTPOINTS, OrdinalMixed
 
-__all__ = ["Adaptor", "adaptor_of", "lower_root"]
+__all__ = ["Adaptor", "adaptor_of"]
+
+# log α below this is α = 0: counts no more variable than Poisson counts.
+LOG_POISSON = -11.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +51,10 @@ class Adaptor(ABC):
     def rows(self) -> Rows:
         """The rows."""
 
+    def likelihood(self, quadrature: int) -> Integrated:
+        """The integrated likelihood of the rows."""
+        return Integrated(shape=self.shape, rows=self.rows(), quadrature=quadrature)
+
     @property
     @abstractmethod
     def own_names(self) -> tuple[str, ...]:
@@ -68,6 +77,11 @@ class Adaptor(ABC):
         return ()
 
     @property
+    def floors(self) -> dict[int, float]:
+        """Parameters by position that are at minus infinity, near enough, below a value; see `maximum`."""
+        return {}
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of all parameters, for messages."""
         effects = self.design.effects
@@ -83,12 +97,7 @@ class Adaptor(ABC):
 
     def factor(self, theta: Floats) -> Floats:
         """Λ, samples × effect × effect, on the optimiser's scale."""
-        q = len(self.design.effects)
-        entries = self.shape.split(theta.T)[2].T
-        factor = np.zeros((len(theta), q, q))
-        rows, columns = np.tril_indices(q)
-        factor[:, rows, columns] = entries
-        return factor
+        return patient_effects.lower_triangle(self.shape.split(theta.T)[2].T, len(self.design.effects))
 
     def dataset(self, theta: Floats) -> xr.Dataset:
         """Parameters θ (samples × …) in the user's units: chain (1) × draw (samples) × …, as `model.parameters` names them."""
@@ -111,42 +120,21 @@ class Adaptor(ABC):
         Λ is the lower triangular factor with a diagonal that is not negative; of an ordinal posterior the adaptor must have every level.
         """
         beta = averaging.flat(parameters["coefficients"])
-        sd = self.z.sd
-        centred = np.eye(len(sd))
-        centred[0, 1:] = self.z.mean[1:]
-        covariance = averaging.flat(parameters["patient_covariance"])
-        inner = (sd[:, None] * centred) @ covariance @ (sd[:, None] * centred).T
-        rows, columns = np.tril_indices(len(sd))
+        to_internal = patient_effects.from_user(self.z)
+        covariance = to_internal @ averaging.flat(parameters["patient_covariance"]) @ to_internal.T
         return np.concatenate(
             [
                 self.own_of(parameters, beta @ self.x.mean),
                 beta * self.x.sd,
-                lower_root(inner)[:, rows, columns],
+                patient_effects.lower_entries(covariance),
             ],
             axis=1,
         )
 
     def effects(self, theta: Floats, modes: Floats, covariance: Floats) -> tuple[Floats, Floats]:
         """Patient effects u = Λv (patient × effect) and their covariance matrices (… × effect) in the user's units, from those of v."""
-        factor = self.factor(theta[None])[0]
-        to_user = patient_effects.on_user_scale(np.eye(len(factor))[None], np.eye(len(factor))[None], self.z)[
-            0
-        ][0].T
-        A = to_user @ factor
+        A = patient_effects.to_user(self.z) @ self.factor(theta[None])[0]
         return modes @ A.T, A @ covariance @ A.T
-
-
-def lower_root(covariance: Floats) -> Floats:
-    """Lower triangular Λ with ΛΛ' = Σ and a diagonal that is not negative, for stacked matrices that may be singular.
-
-    >>> lower_root(np.array([[[4.0, 2.0], [2.0, 1.0]]])).round(6).tolist()
-    [[[2.0, 0.0], [1.0, 0.0]]]
-    """
-    sizes, directions = np.linalg.eigh(covariance)
-    root = directions * np.sqrt(np.maximum(sizes, 0.0))[..., None, :]
-    upper = np.linalg.qr(np.swapaxes(root, -1, -2))[1]
-    sign = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
-    return np.swapaxes(upper * sign[..., None], -1, -2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +147,7 @@ class OrdinalAdaptor(Adaptor):
     model: OrdinalMixed
     every_level: bool = False
 
-    @property
+    @cached_property
     def occupied(self) -> Ints:
         """Codes of the levels that somebody has, or of all."""
         if self.every_level:
@@ -186,9 +174,8 @@ class OrdinalAdaptor(Adaptor):
         return tuple(f"cutpoint {CUTPOINTS[code - 1]}" for code in self.occupied[1:])
 
     def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
-        inner = np.concatenate([own[:, :1], own[:, :1] + np.cumsum(np.exp(own[:, 1:]), axis=1)], axis=1)
         ends = np.full((len(own), 1), np.inf)
-        cut = np.concatenate([-ends, inner + moved[:, None], ends], axis=1)
+        cut = np.concatenate([-ends, cutpoints_of(own, np) + moved[:, None], ends], axis=1)
         below = np.searchsorted(self.occupied, np.arange(len(CUTPOINTS)), side="right")
         return {"cutpoints": (("cutpoint", list(CUTPOINTS)), cut[None][..., below])}
 
@@ -229,16 +216,17 @@ class CountAdaptor(Adaptor):
         )
 
     def rows(self) -> Rows:
-        assert self.design.exposure is not None
-        group = np.zeros(len(self.design.frame), dtype=np.int64)
-        if self.model.dispersion_by == "arm":
-            group = np.asarray(self.design.frame["arm"].cat.codes, dtype=np.int64)
-        return self._rows(self.design.outcome.astype(np.int64), np.log(self.design.exposure), group)
+        offset, group = np.log(exposure_of(self.design)), dispersion_group(self.model, self.design)
+        return self._rows(self.design.outcome.astype(np.int64), offset, group)
 
     @property
     def own_names(self) -> tuple[str, ...]:
         names = [f"log dispersion{f'({arm})' if arm else ''}" for arm in self._arms]
         return ("intercept", *names[: self.shape.groups])
+
+    @property
+    def floors(self) -> dict[int, float]:
+        return {1 + group: LOG_POISSON for group in range(self.shape.groups)}
 
     def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
         made: dict[str, Any] = {"intercept": (None, (own[:, 0] - moved)[None])}
