@@ -86,6 +86,11 @@ class Design:
         """The patient of each row, as a position in `target`."""
         return self.frame["patient"].to_numpy(dtype=np.int64)
 
+    def rows_by_patient(self) -> list[Ints]:
+        """The places of the rows of each patient."""
+        order = np.argsort(self.patient, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.patient, minlength=self.n_patients))[:-1])
+
     @property
     def n_patients(self) -> int:
         """How many patients have at least one row."""

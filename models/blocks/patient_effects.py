@@ -28,7 +28,9 @@ __all__ = [
     "lower_entries",
     "lower_triangle",
     "on_user_scale",
+    "singular",
     "to_user",
+    "user_covariance",
 ]
 
 
@@ -143,9 +145,13 @@ def from_standard(factor: Floats, standard: Floats) -> Floats:
 
 def on_user_scale(effects: Floats, cholesky: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
     """Return patient effects (… × patient × q) and their covariance (… × q × q) in the user's units, intercept at z = 0."""
-    A = to_user(scaling)
-    factor = A @ cholesky
-    return effects @ A.T, factor @ np.swapaxes(factor, -1, -2)
+    return effects @ to_user(scaling).T, user_covariance(cholesky, scaling)
+
+
+def user_covariance(cholesky: Floats, scaling: Scaling) -> Floats:
+    """Return the covariance (… × q × q) of the patient effects in the user's units, intercept at z = 0."""
+    factor = to_user(scaling) @ cholesky
+    return np.asarray(factor @ np.swapaxes(factor, -1, -2))
 
 
 def to_user(scaling: Scaling) -> Floats:
@@ -188,6 +194,15 @@ def lower_entries(covariance: Floats) -> Floats:
     return np.asarray(np.swapaxes(upper * sign[..., None], -1, -2)[..., rows, columns])
 
 
+def singular(effects: tuple[str, ...], rank: int, rough: str) -> str:
+    """Say that the covariance of the patient effects is estimated to be singular; `rough` says what that makes rough."""
+    what = "no variance between patients" if rank == 0 else f"rank {rank} in place of {len(effects)}"
+    return (
+        f"the covariance of the patient effects ({', '.join(effects)}) is singular: {what} is estimated, on the boundary of what is possible; "
+        f"{rough}. Fewer patient effects would fit as well"
+    )
+
+
 def patient_scaling(Z: Floats) -> Scaling:
     """Centre and scale the patient-varying columns, the intercept left alone."""
     scaling = Scaling.of(Z)
@@ -198,14 +213,14 @@ def patient_scaling(Z: Floats) -> Scaling:
 def labelled(
     design: Design,
     coefficients: Floats,
-    effects: Floats,
+    effects: Floats | None,
     covariance: Floats,
     **others: tuple[tuple[str, list[Any]] | None, Floats],
 ) -> xr.Dataset:
     """Gather parameters on the user's scale in a dataset: chain × draw × named dims.
 
-    Besides the coefficients it holds `patient_sd`, `patient_correlation`, `patient_covariance` and `patient_effects`. `others` gives
-    further parameters as ((dim, labels) or None for a scalar, array).
+    Besides the coefficients it holds `patient_sd`, `patient_correlation`, `patient_covariance` and, unless they are None,
+    `patient_effects`. `others` gives further parameters as ((dim, labels) or None for a scalar, array).
     """
     lead = ("chain", "draw")
     sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
@@ -213,7 +228,6 @@ def labelled(
         "coefficients": ((*lead, "term"), coefficients),
         "patient_sd": ((*lead, "effect"), sd),
         "patient_covariance": ((*lead, "effect", "other_effect"), covariance),
-        "patient_effects": ((*lead, "patient", "effect"), effects),
     }
     q = len(design.effects)
     coords: dict[str, Any] = {
@@ -222,8 +236,10 @@ def labelled(
         "term": list(design.terms),
         "effect": list(design.effects),
         "other_effect": list(design.effects),
-        "patient": np.arange(design.n_patients),
     }
+    if effects is not None:
+        data["patient_effects"] = ((*lead, "patient", "effect"), effects)
+        coords["patient"] = np.arange(design.n_patients)
     if q > 1:
         pairs = [(i, j) for i in range(q) for j in range(i + 1, q)]
         with np.errstate(invalid="ignore"):  # without variance there is no correlation: missing

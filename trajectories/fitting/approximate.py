@@ -22,7 +22,9 @@ from trajectories.fitting.integrated_nuts import (
     with_patient_effects,
 )
 from trajectories.fitting.marginal import Integrated
+from trajectories.fitting.marginal_rows import in_batches
 from trajectories.fitting.nuts import groups, in_parts, versions
+from trajectories.fitting.peak import ascend, curvature
 from trajectories.models.base import Design, Floats, MixedModel
 
 __all__ = ["approximate"]
@@ -37,9 +39,6 @@ PROPOSALS, DF, AT_A_TIME = 5, 7, 200
 # its covariance is taken from at least so many effective proposals for each parameter.
 ROUNDS, AT_A_ROUND = 15, 8000
 GOOD_K, GOOD_SHARE, ENOUGH = 0.5, 0.1, 12
-
-# Step of the differences of gradients, in the sampler's coordinates, which are about 1 wide.
-STEP = 1e-4
 
 SIGNED = "patient_sd_signed"
 
@@ -190,12 +189,8 @@ def _density(model: MixedModel, design: Design, likelihood: Integrated) -> _Dens
         return float(found), np.asarray(slope)
 
     def many(xs: Floats) -> Floats:
-        parts = []
-        for begin in range(0, len(xs), AT_A_TIME):
-            part = xs[begin : begin + AT_A_TIME]
-            padded = np.concatenate([part, np.repeat(part[-1:], AT_A_TIME - len(part), axis=0)])
-            parts.append(np.asarray(values(padded))[: len(part)])
-        return np.concatenate(parts)
+        parts = [np.asarray(values(part)) for _, part in in_batches(xs, AT_A_TIME)]
+        return np.concatenate(parts)[: len(xs)]
 
     begins = dict(zip(names, ends - [int(np.prod(shape)) for shape in shapes], strict=True))
     return _Density(
@@ -209,19 +204,15 @@ def _density(model: MixedModel, design: Design, likelihood: Integrated) -> _Dens
 
 def _peak(density: _Density) -> tuple[Floats, Floats]:
     """The mode, and a root R of the inverse curvature there, RR' = H⁻¹."""
-    from scipy.optimize import minimize
-
-    def fall(x: Floats) -> tuple[float, Floats]:
-        value, slope = density.value(x)
-        if not (np.isfinite(value) and np.isfinite(slope).all()):
-            return np.inf, np.zeros(len(x))
-        return -value, -slope
-
-    start = density.start.copy()
+    start, every = density.start.copy(), np.arange(len(density.start))
     if density.signed is not None:
         start[density.signed] = 0.5  # 0 is a saddle between the two signs
-    x = minimize(fall, start, jac=True, method="BFGS", options={"gtol": 1e-4, "maxiter": 1000}).x
-    information = _information(density, x)
+    x = ascend(density.value, start, every, slope=1e-4, most=1000)
+
+    def information_at(x: Floats) -> Floats:
+        return curvature(lambda at: density.value(at)[1], x, every)
+
+    information = information_at(x)
     for _ in range(20):
         slope = density.value(x)[1]
         sizes, directions = np.linalg.eigh(information)
@@ -233,16 +224,8 @@ def _peak(density: _Density) -> tuple[Floats, Floats]:
         if slope @ step < 1e-8:
             return x, directions / np.sqrt(sizes)
         x = x + step * min(1.0, 2.0 / float(np.linalg.norm(step)))
-        information = _information(density, x)
+        information = information_at(x)
     raise ConvergenceError("no mode of the posterior was found: use tj.sample.")
-
-
-def _information(density: _Density, x: Floats) -> Floats:
-    """Minus the second derivatives, by central differences of the gradient."""
-    steps = STEP * np.eye(len(x))
-    columns = [(density.value(x - step)[1] - density.value(x + step)[1]) / (2 * STEP) for step in steps]
-    information = np.stack(columns)
-    return np.asarray((information + information.T) / 2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

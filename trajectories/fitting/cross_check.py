@@ -51,10 +51,10 @@ class CrossCheck:
         in its standard errors), `ratio` (of the standard errors), `disagrees`. The intercepts of GEE, which are population averages,
         are not compared.
         """
-        base = self._frame(ML)
-        parts = []
+        frames = {method: self._frame(method) for method in self.fits}
+        base, parts = frames[ML], []
         for method in self.fits:
-            frame = self._frame(method).join(base.add_suffix("_ml"), how="inner")
+            frame = frames[method].join(base.add_suffix("_ml"), how="inner")
             apart = (frame["estimate"] - frame["estimate_ml"]) / frame["se_ml"]
             ratio = frame["se"] / frame["se_ml"]
             part = frame[["estimate", "se"]].assign(apart=apart, ratio=ratio, method=method)
@@ -88,7 +88,8 @@ class CrossCheck:
         return frame[frame["disagrees"]]
 
     def __str__(self) -> str:
-        frame, odd = self.summary(), self.disagreements
+        frame = self.summary()
+        odd = frame[frame["disagrees"]]
         design = next(iter(self.fits.values())).design
         limits = "; ".join(
             f"{method}: {ALLOWED[method][0]:g}"

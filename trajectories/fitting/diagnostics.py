@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["ConvergenceError", "Problem", "convergence_table", "find_problems", "population"]
+__all__ = ["ConvergenceError", "Problem", "convergence_table", "find_problems", "population", "what_to_try"]
 
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400
@@ -153,8 +153,19 @@ def refuse(problems: tuple[Problem, ...]) -> None:
     if not any(problem.serious for problem in problems):
         return
     found = "\n".join(f"  - {problem}" for problem in problems)
-    remedies = "\n".join(f"  {number}. {remedy}" for number, remedy in enumerate(REMEDIES, start=1))
     raise ConvergenceError(
-        f"the sampler did not converge:\n{found}\nWhat to try, in this order:\n{remedies}\n"
+        f"the sampler did not converge:\n{found}\n{what_to_try(REMEDIES)}\n"
         "To look at the draws all the same: tj.sample(..., accept_problems=True); every summary will then say so."
+    )
+
+
+def what_to_try(remedies: Sequence[str]) -> str:
+    """Number remedies for an error.
+
+    >>> print(what_to_try(["take more draws"]))
+    What to try, in this order:
+      1. take more draws
+    """
+    return "\n".join(
+        ["What to try, in this order:", *(f"  {k}. {remedy}" for k, remedy in enumerate(remedies, start=1))]
     )

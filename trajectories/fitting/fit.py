@@ -56,9 +56,14 @@ class Fit:
         return self.data[self.source].to_dataset()
 
     @property
+    def from_chains(self) -> bool:
+        """Whether the draws are those of Markov chains, which convergence checks compare."""
+        return self.source == "posterior" and "pareto_k" not in self.settings
+
+    @property
     def description(self) -> str:
         """What the draws are, in words."""
-        if "pareto_k" in self.settings:
+        if self.source == "posterior" and not self.from_chains:
             return (
                 "posterior draws (importance resampling of an approximation, patients integrated out; Pareto k "
                 f"{self.settings['pareto_k']:.2f})"
@@ -101,8 +106,7 @@ class Fit:
         from trajectories.estimate import check_ci
 
         check_ci(ci)
-        chains = self.source == "posterior" and "pareto_k" not in self.settings
-        table = convergence_table(self.parameters) if chains else None
+        table = convergence_table(self.parameters) if self.from_chains else None
         rows = {}
         for name, array in population(self.parameters).data_vars.items():
             labels = [""] if array.ndim == 2 else [str(v) for v in array[array.dims[2]].to_numpy()]

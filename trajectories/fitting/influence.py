@@ -221,16 +221,11 @@ def _integrated(fit: MarginalFit) -> tuple[list[str], Floats, Floats, Floats]:
     """Names, estimates, standard errors, and changes (patient × name), of everything in the summary."""
     inner = np.where(np.isnan(fit.covariance), 0.0, fit.covariance)  # what is held on a boundary stays there
     steps = fit.likelihood.scores(fit.theta) @ inner
-    shift = 1e-5
-    shifts = shift * np.eye(len(fit.theta))
-    around = fit.adaptor.dataset(np.concatenate([fit.theta + shifts, fit.theta - shifts])).isel(
-        chain=0, drop=True
-    )
     at, errors = fit.estimates(), fit.standard_errors()
     smallest = np.linalg.svd(fit.adaptor.factor(fit.theta[None])[0], compute_uv=False).min()
     names: list[str] = []
     values: list[Floats] = []
-    for name, label, near in _labelled(around):
+    for name, label, slope in _labelled(fit.slopes()):
         estimate, se = (
             float(part[name] if label is None else part[name].sel({part[name].dims[0]: label}))
             for part in (at, errors)
@@ -240,20 +235,19 @@ def _integrated(fit: MarginalFit) -> tuple[list[str], Floats, Floats, Floats]:
         names.append(row_name(name, label or ""))
         if name.startswith("patient_") and smallest < NO_VARIANCE:
             se = np.nan  # the likelihood has no normal neighbourhood at a singular covariance
-        slopes = (near[: len(shifts)] - near[len(shifts) :]) / (2 * shift)
-        values.append(np.concatenate([[estimate, se], steps @ slopes]))
+        values.append(np.concatenate([[estimate, se], steps @ slope]))
     table = np.stack(values, axis=1)
     return names, table[0], table[1], table[2:]
 
 
-def _labelled(parameters: xr.Dataset) -> list[tuple[str, str | None, Floats]]:
-    """Population parameters one by one: variable, label, values by draw."""
+def _labelled(slopes: xr.Dataset) -> list[tuple[str, str | None, Floats]]:
+    """Population parameters one by one: variable, label, slopes by parameter of the optimiser."""
     found: list[tuple[str, str | None, Floats]] = []
-    for name, array in parameters.data_vars.items():
+    for name, array in slopes.data_vars.items():
         if array.ndim == 1:
             found.append((str(name), None, array.to_numpy()))
         elif array.ndim == 2:
-            dim = next(d for d in array.dims if d != "draw")
+            dim = next(d for d in array.dims if d != "parameter")
             found += [
                 (str(name), str(label), array.sel({dim: label}).to_numpy()) for label in array[dim].to_numpy()
             ]
@@ -268,8 +262,7 @@ def _gaussian(fit: MixedLMFit) -> tuple[list[str], Floats, Floats, Floats]:
     within = float(fit.estimates["residual_sd"]) ** 2
     residual = design.outcome - X @ beta
     scores = np.empty((design.n_patients, len(beta)))
-    for patient in range(design.n_patients):
-        rows = np.flatnonzero(design.patient == patient)
+    for patient, rows in enumerate(design.rows_by_patient()):
         Z = matrices.Z[rows]
         V = Z @ between @ Z.T + within * np.eye(len(rows))
         scores[patient] = X[rows].T @ np.linalg.solve(V, residual[rows])

@@ -10,6 +10,7 @@ Source: Mengersen and Tweedie (1996), Annals of Statistics 24:101, theorem 2.1, 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -63,6 +64,8 @@ def conditional_effects(
     ConvergenceError
         If a patient's mode is not found.
     """
+    import jax
+
     samples, q = len(population.factor), likelihood.shape.effects
     standard = np.zeros((samples, likelihood.rows.n_patients, q))
     shares = np.zeros((samples, likelihood.rows.n_patients))
@@ -75,9 +78,8 @@ def conditional_effects(
             t = rng.normal(size=(at_once, STEPS + 1, q, n))
             t *= np.sqrt(HALF_DF / rng.gamma(HALF_DF, size=(at_once, STEPS + 1, 1, n)))
             odds = -rng.exponential(size=(at_once, STEPS, n))
-            v, moved, found = (
-                np.asarray(part)[..., :kept] for part in program(_part(population, here), t, odds, arrays)
-            )
+            part = jax.tree.map(operator.itemgetter(here), population)
+            v, moved, found = (np.asarray(made)[..., :kept] for made in program(part, t, odds, arrays))
             if not found.all():
                 raise ConvergenceError(
                     f"the effects of {int((~found).any(axis=0).sum())} of {kept} patients have no mode at some draws of the population "
@@ -94,15 +96,6 @@ def few_accepted(share: float) -> tuple[Problem, ...]:
         return ()
     what = f"only {share:.0%} of the proposed effects of a patient were accepted, below {FEWEST_ACCEPTED:.0%}: their draws may be wrong"
     return (Problem(what=what, serious=True),)
-
-
-def _part(values: Any, here: slice) -> Any:
-    """Some samples of a population, whose arrays may be missing or stand in a tuple."""
-    if isinstance(values, Population):
-        return Population(*(_part(value, here) for value in values))
-    if isinstance(values, tuple):
-        return tuple(_part(value, here) for value in values)
-    return None if values is None else values[here]
 
 
 @cache

@@ -87,21 +87,16 @@ def with_patient_effects(
 
     The shares of accepted proposals by patient are added to `accepted`.
     """
+    import jax
+
     rng = np.random.default_rng(seed)
 
     def made(draws: dict[str, Floats]) -> xr.Dataset:
         population = model.population(draws, design)
         lead = population.factor.shape[:2]
-        flat = Population(*(_flat(part, len(lead)) for part in population))
+        flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[len(lead) :]), population)
         standard, share = conditional_effects(likelihood, flat, rng)
         accepted.append(share)
         return model.with_effects(population, standard.reshape(*lead, *standard.shape[1:]), design)
 
     return made
-
-
-def _flat(part: Any, lead: int) -> Any:
-    """Chains and draws as samples, of arrays that may be missing or stand in a tuple."""
-    if isinstance(part, tuple):
-        return tuple(_flat(piece, lead) for piece in part)
-    return None if part is None else np.reshape(part, (-1, *np.shape(part)[lead:]))

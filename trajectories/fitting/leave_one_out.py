@@ -262,8 +262,7 @@ def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset) -> F
     intercept, sd = (averaging.flat(parameters[name]) for name in ("intercept", "residual_sd"))
     reach = averaging.flat(parameters["residual_range"]) if model.residuals == "ar1" else None
     out = np.empty((len(sd), design.n_patients))
-    for patient in range(design.n_patients):
-        rows = np.flatnonzero(design.patient == patient)
+    for patient, rows in enumerate(design.rows_by_patient()):
         X, Z, gaps = matrices.X[rows], matrices.Z[rows], np.abs(years[rows, None] - years[rows])
         for part in np.array_split(np.arange(len(sd)), len(sd) * len(rows) ** 2 // ENTRIES + 1):
             apart = np.eye(len(rows)) if reach is None else np.exp(-gaps / reach[part, None, None])

@@ -15,6 +15,7 @@ from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.marginal_peak import maximum
 from trajectories.fitting.mixedlm import MixedLMFit
+from trajectories.fitting.peak import ascend
 from trajectories.models.base import Floats, Scaling
 from trajectories.models.blocks.patient_effects import from_user, lower_entries
 from trajectories.models.counts import CountModel
@@ -195,24 +196,20 @@ def _top_without_curvature(
     likelihood: Integrated, held: dict[int, float], start: Floats
 ) -> tuple[float, Floats] | None:
     """The highest log-likelihood with some parameters held, and where, by quasi-Newton steps; None where a slope is left."""
-    from scipy.optimize import minimize
-
     at = start.copy()
     at[list(held)] = list(held.values())
     free = np.setdiff1d(np.arange(len(at)), list(held))
+    at[free] += 1e-3
     scale = likelihood.rows.n_patients
 
-    def fall(x: Floats) -> tuple[float, Floats]:
-        at[free] = x
-        value, slope = likelihood.gradient(at)
-        return -value / scale, -slope[free] / scale
+    def rise(theta: Floats) -> tuple[float, Floats]:
+        value, slope = likelihood.gradient(theta)
+        return value / scale, slope / scale
 
-    at[free] = minimize(
-        fall, at[free] + 1e-3, jac=True, method="BFGS", options={"gtol": SLOPE / scale, "maxiter": 500}
-    ).x
+    at = ascend(rise, at, free, slope=SLOPE / scale, most=500)
     value, slope = likelihood.gradient(at)
     # the drop that such a slope can hide is far below what a limit needs
-    return (value, at.copy()) if np.abs(slope[free]).max() < 20 * SLOPE else None
+    return (value, at) if np.abs(slope[free]).max() < 20 * SLOPE else None
 
 
 def _profile_of(fit: MarginalFit, term: str) -> _Profile:

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
-from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks
+from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks, in_batches
+from trajectories.fitting.peak import curvature
 from trajectories.models.base import Floats, Ints, Population
 from trajectories.models.blocks.densities import (
     FAR,
@@ -53,9 +54,6 @@ NEAR_ENOUGH = 1e-4
 
 # Nodes times rows up to which a trace takes all nodes at once, in half the time of one after the other.
 TOGETHER = 500_000
-
-# Step of the differences of gradients.
-STEP = 1e-4
 
 # Parameters evaluated by one call of a program, which is compiled for this many.
 AT_ONCE = 50
@@ -89,12 +87,14 @@ class Integrated:
         What is fitted.
     quadrature
         Nodes a dimension; 1 is Laplace's approximation.
+    blocks
+        Blocks of patients, with their arrays on the device.
     """
 
     shape: Shape
     rows: Rows
     quadrature: int
-    _blocks: list[tuple[Block, dict[str, Any]]] = field(init=False, repr=False)
+    blocks: list[tuple[Block, dict[str, Any]]] = field(init=False, repr=False)
     _modes: list[Any] = field(init=False, repr=False)
 
     @double_precision()
@@ -108,16 +108,9 @@ class Integrated:
         if self.quadrature < 1:
             raise ValueError(f"quadrature must be at least 1 node a dimension, not {self.quadrature}.")
         made = [(block, jax.device_put(block.arrays)) for block in blocks(self.rows)]
-        object.__setattr__(self, "_blocks", made)
-        starts = [
-            np.zeros((self.shape.effects, block.arrays["weight"].shape[1])) for block, _ in self._blocks
-        ]
+        object.__setattr__(self, "blocks", made)
+        starts = [np.zeros((self.shape.effects, block.arrays["weight"].shape[1])) for block, _ in self.blocks]
         object.__setattr__(self, "_modes", starts)
-
-    @property
-    def blocks(self) -> list[tuple[Block, dict[str, Any]]]:
-        """Blocks of patients, with their arrays on the device."""
-        return self._blocks
 
     def value(self, theta: Floats) -> float:
         """The log-likelihood."""
@@ -138,14 +131,12 @@ class Integrated:
         program = _programs(self.shape, self.quadrature).many
         out = np.empty((len(thetas), self.rows.n_patients))
         starts = [np.zeros_like(modes) for modes in self._modes]
-        for begin in range(0, len(thetas), AT_ONCE):
-            part = thetas[begin : begin + AT_ONCE]
-            padded = np.concatenate([part, np.repeat(part[-1:], AT_ONCE - len(part), axis=0)])
-            for place, (block, arrays) in enumerate(self._blocks):
+        for here, padded in in_batches(thetas, AT_ONCE):
+            for place, (block, arrays) in enumerate(self.blocks):
                 starts[place], (values, found) = program(padded, arrays, starts[place])
-                kept = np.s_[: len(part), : len(block.patients)]
+                kept = np.s_[: here.stop - here.start, : len(block.patients)]
                 _refuse_without_mode(np.asarray(found)[kept].all(axis=0))
-                out[begin : begin + len(part), block.patients] = np.asarray(values)[kept]
+                out[here, block.patients] = np.asarray(values)[kept]
         return out
 
     def traced(self, at: Population) -> Any:
@@ -154,7 +145,7 @@ class Integrated:
         import jax.numpy as jnp
 
         total, fixed = 0.0, jax.lax.stop_gradient(at)
-        for block, arrays in self._blocks:
+        for block, arrays in self.blocks:
             visits, patients = arrays["weight"].shape
             start = jnp.zeros((self.shape.effects, patients))
             modes, found = modes_from(self.shape, fixed, arrays, start, NEAR_ENOUGH)
@@ -167,17 +158,12 @@ class Integrated:
     def gradient(self, theta: Floats) -> tuple[float, Floats]:
         """The log-likelihood and its gradient."""
         program = _programs(self.shape, self.quadrature).gradient
-        found = [program(theta, arrays, modes) for arrays, modes in self._at(theta)]
+        found = [program(theta, arrays, modes) for _, arrays, modes in self._at(theta)]
         return float(sum(value for value, _ in found)), np.sum([np.asarray(g) for _, g in found], axis=0)
 
     def information(self, theta: Floats, free: Ints) -> Floats:
-        """Minus the second derivatives in the free parameters, by central differences of the exact gradient (error about 1e-8)."""
-        steps = STEP * np.eye(len(theta))[free]
-        columns = [
-            (self.gradient(theta - e)[1] - self.gradient(theta + e)[1])[free] / (2 * STEP) for e in steps
-        ]
-        information = np.stack(columns)
-        return np.asarray((information + information.T) / 2)
+        """Minus the second derivatives in the free parameters."""
+        return curvature(lambda at: self.gradient(at)[1], theta, free)
 
     @double_precision()
     def scores(self, theta: Floats) -> Floats:
@@ -191,7 +177,7 @@ class Integrated:
         program = _programs(self.shape, self.quadrature).curvature
         q, n = self.shape.effects, self.rows.n_patients
         modes, covariances = np.zeros((n, q)), np.zeros((n, q, q))
-        for (block, arrays), found in zip(self._blocks, [m for _, m in self._at(theta)], strict=True):
+        for block, arrays, found in self._at(theta):
             kept = len(block.patients)
             M = np.asarray(program(theta, arrays, found))[..., :kept]
             modes[block.patients] = np.asarray(found)[:, :kept].T
@@ -201,7 +187,7 @@ class Integrated:
     def _gathered(self, theta: Floats, program: Callable[..., Any]) -> Floats:
         """Put results by column (… × patient) in the order of the patients: patient × …."""
         out: Floats | None = None
-        for (block, _), (arrays, modes) in zip(self._blocks, self._at(theta), strict=True):
+        for block, arrays, modes in self._at(theta):
             values = np.moveaxis(np.asarray(program(theta, arrays, modes)), -1, 0)[: len(block.patients)]
             if out is None:
                 out = np.zeros((self.rows.n_patients, *values.shape[1:]))
@@ -209,14 +195,14 @@ class Integrated:
         assert out is not None
         return out
 
-    def _at(self, theta: Floats) -> Iterator[tuple[dict[str, Any], Any]]:
-        """Blocks with their modes at θ, found from the last ones; a patient without a mode is an error."""
+    def _at(self, theta: Floats) -> Iterator[tuple[Block, dict[str, Any], Any]]:
+        """Blocks and their arrays with their modes at θ, found from the last ones; a patient without a mode is an error."""
         program = _programs(self.shape, self.quadrature).modes
-        for place, (block, arrays) in enumerate(self._blocks):
+        for place, (block, arrays) in enumerate(self.blocks):
             modes, converged = program(theta, arrays, self._modes[place])
             _refuse_without_mode(np.asarray(converged)[: len(block.patients)])
             self._modes[place] = modes
-            yield arrays, modes
+            yield block, arrays, modes
 
 
 def _refuse_without_mode(there: NDArray[np.bool_]) -> None:

@@ -10,11 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.fitting.counts import CountData, check_maximum_exists
+from trajectories.fitting.delta import slopes_of, variance_of
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
 from trajectories.fitting.marginal_peak import Attempt, Report, maximum, silent
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.blocks import patient_effects
 from trajectories.models.counts import CountModel
 
 __all__ = ["MarginalFit", "fit_marginal"]
@@ -81,25 +83,22 @@ class MarginalFit:
         """The estimates in the user's units."""
         return self.adaptor.dataset(self.theta[None]).isel(chain=0, draw=0, drop=True)
 
+    def slopes(self) -> xr.Dataset:
+        """Derivatives of the parameters in the user's units by those of the optimiser: parameter × …."""
+        return slopes_of(self.adaptor.dataset, self.theta)
+
     def standard_errors(self, *, robust: bool = False) -> xr.Dataset:
         """Standard errors in the user's units, by the delta method; NaN for what is on a boundary."""
         covariance = self.robust_covariance() if robust else self.covariance
-        step = 1e-5
-        shifts = step * np.eye(len(self.theta))
-        around = self.adaptor.dataset(np.concatenate([self.theta + shifts, self.theta - shifts]))
-        around = around.isel(chain=0, drop=True)
         unknown = np.isnan(np.diag(covariance))
+        inner = np.where(np.isnan(covariance), 0.0, covariance)
         se = {}
-        for name, values in around.data_vars.items():
-            value = values.transpose("draw", ...).to_numpy()
+        for name, slope in self.slopes().data_vars.items():
+            variance = variance_of(slope, inner)
+            touched = np.abs(slope.to_numpy()[unknown]).sum(axis=0) > 0
             with np.errstate(invalid="ignore"):  # infinite cutpoints have no error
-                slopes = (value[: len(shifts)] - value[len(shifts) :]) / (2 * step)
-            inner = np.where(np.isnan(covariance), 0.0, covariance)
-            variance = np.einsum("k...,kl,l...->...", slopes, inner, slopes)
-            touched = np.abs(slopes[unknown]).sum(axis=0) > 0
-            with np.errstate(invalid="ignore"):
                 root = np.where((variance > 0) & ~touched, np.sqrt(np.maximum(variance, 0.0)), np.nan)
-            se[name] = values.isel(draw=0, drop=True).copy(data=root)
+            se[name] = slope.isel(parameter=0, drop=True).copy(data=root)
         # At a standard deviation of 0 and a correlation of ±1 slopes vanish, and would promise certainty.
         estimates = self.estimates()
         # On the linear predictor, whatever the unit of time.
@@ -185,8 +184,6 @@ def _boundary(adaptor: Adaptor, theta: Floats) -> list[str]:
     rank = int((np.linalg.svd(factor, compute_uv=False) > NO_VARIANCE).sum())
     if rank == len(factor):
         return []
-    what = "no variance between patients" if rank == 0 else f"rank {rank} in place of {len(factor)}"
     return [
-        f"the covariance of the patient effects ({', '.join(adaptor.design.effects)}) is singular: {what} is estimated, on the boundary of "
-        "what is possible; their standard errors and draws are rough. Fewer patient effects would fit as well"
+        patient_effects.singular(adaptor.design.effects, rank, "their standard errors and draws are rough")
     ]

@@ -103,16 +103,9 @@ class Adaptor(ABC):
         """Parameters θ (samples × …) in the user's units: chain (1) × draw (samples) × …, as `model.parameters` names them."""
         own, beta, _ = (part.T for part in self.shape.split(theta.T))
         beta = beta / self.x.sd
-        none = np.zeros((len(theta), 0, len(self.design.effects)))
-        covariance = patient_effects.on_user_scale(none, self.factor(theta), self.z)[1]
-        labelled = patient_effects.labelled(
-            self.design,
-            beta[None],
-            np.broadcast_to(0.0, (1, len(theta), self.design.n_patients, len(self.design.effects))),
-            covariance[None],
-            **self.own_parameters(own, beta @ self.x.mean),
-        )
-        return labelled.drop_vars(["patient_effects", "patient"])
+        covariance = patient_effects.user_covariance(self.factor(theta), self.z)
+        own_parameters = self.own_parameters(own, beta @ self.x.mean)
+        return patient_effects.labelled(self.design, beta[None], None, covariance[None], **own_parameters)
 
     def theta_of(self, parameters: xr.Dataset) -> Floats:
         """Parameters θ (samples × …) from those in the user's units (chain × draw × …): the inverse of `dataset`.

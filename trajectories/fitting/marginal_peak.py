@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import Rows, Shape
+from trajectories.fitting.peak import ascend
 from trajectories.models.base import Floats, Ints
 
 __all__ = ["Attempt", "Report", "Top", "maximum", "silent"]
@@ -142,9 +143,8 @@ def maximum(
             break
     if not tops:
         said = "\n".join(f"  - from a patient sd of {a.start:g}: {a.said}" for a in attempts)
-        remedies = "\n".join(f"  {number}. {remedy}" for number, remedy in enumerate(REMEDIES, start=1))
         raise ConvergenceError(
-            f"the likelihood has no maximum that can be found.\n{said}\nWhat to try, in this order:\n{remedies}"
+            f"the likelihood has no maximum that can be found.\n{said}\n{what_to_try(REMEDIES)}"
         )
     return replace(max(tops, key=lambda top: top.loglik), attempts=tuple(attempts))
 
@@ -215,26 +215,17 @@ class _Search:
 
     def _near(self, theta: Floats) -> Floats:
         """Take quasi-Newton steps until the score is small."""
-        from scipy.optimize import minimize
+        likelihood, free = self.likelihood, self.free
+        scale, steps = float(likelihood.rows.n_patients), itertools.count(1)
 
-        scale, free = float(self.likelihood.rows.n_patients), self.free
-        steps = itertools.count(1)
+        def rise(at: Floats) -> tuple[float, Floats]:
+            value, slope = likelihood.gradient(at)
+            self.report(f"{scale:,.0f} patients, evaluation {next(steps)}, log-likelihood {value:,.3f}")
+            return value / scale, slope / scale
+
         at = theta.copy()
         at[list(self.held)] = list(self.held.values())
-
-        def fall(x: Floats) -> tuple[float, Floats]:
-            at[free] = x
-            try:
-                value, slope = self.likelihood.gradient(at)
-            except ConvergenceError:
-                return np.inf, np.zeros(len(x))
-            if not (np.isfinite(value) and np.isfinite(slope).all()):
-                return np.inf, np.zeros(len(x))
-            self.report(f"{scale:,.0f} patients, evaluation {next(steps)}, log-likelihood {value:,.3f}")
-            return -value / scale, -slope[free] / scale
-
-        at[free] = minimize(fall, at[free], jac=True, method="BFGS", options={"gtol": 1e-4, "maxiter": 300}).x
-        return at
+        return ascend(rise, at, free, slope=1e-4, most=300)
 
     def newton(self, theta: Floats, information: Floats, moved: float = 0.0) -> Top:
         """Finish by Newton steps; the information is renewed where it misleads, and at the end where it is not of that point.

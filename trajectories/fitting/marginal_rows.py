@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.densities import Link
 
-__all__ = ["Block", "Family", "Rows", "Shape", "blocks"]
+__all__ = ["Block", "Family", "Rows", "Shape", "blocks", "in_batches"]
 
 type Family = Literal["ordinal", "negative binomial", "poisson"]
 
@@ -175,3 +175,17 @@ def _block(rows: Rows, order: Ints, starts: Ints, counts: Ints, patients: Ints, 
         },
         patients=patients,
     )
+
+
+def in_batches(values: Floats, size: int) -> Iterator[tuple[slice, Floats]]:
+    """Rows some at a time, the last of them repeated until there are `size`, so that one compiled program serves: where, and the rows.
+
+    >>> [(here.stop, rows.tolist()) for here, rows in in_batches(np.array([1.0, 2.0, 3.0]), 2)]
+    [(2, [1.0, 2.0]), (3, [3.0, 3.0])]
+    """
+    for begin in range(0, len(values), size):
+        part = values[begin : begin + size]
+        yield (
+            slice(begin, begin + len(part)),
+            np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]),
+        )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.fitting.delta import slopes_of, variance_of
+from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
 from trajectories.fitting.marginal_gaussian import Moments, moments, pack, profile, unpack
 from trajectories.fitting.peak import Peak, climb
 from trajectories.formulas import FormulaError
@@ -291,8 +292,7 @@ def _refusal(what: str, attempts: Sequence[Attempt]) -> str:
     found = "\n".join(
         f"  - {attempt.method}: {attempt.said}, log-likelihood {attempt.loglik:.4f}" for attempt in attempts
     )
-    remedies = "\n".join(f"  {number}. {remedy}" for number, remedy in enumerate(REMEDIES, start=1))
-    return f"the mixed model could not be fitted: {what}.\n{found}\nWhat to try, in this order:\n{remedies}"
+    return f"the mixed model could not be fitted: {what}.\n{found}\n{what_to_try(REMEDIES)}"
 
 
 def _comparison(attempts: Sequence[Attempt]) -> list[str]:
@@ -324,12 +324,8 @@ def _start(best: Attempt, sums: Moments, design: Design, reml: bool) -> tuple[Fl
         theta, rank = reduced, len(size) - drop
     if rank == len(size):
         return theta, []
-    effects = ", ".join(design.effects)
-    what = "no variance between patients" if rank == 0 else f"rank {rank} in place of {len(size)}"
-    return theta, [
-        f"the covariance of the patient effects ({effects}) is singular: {what} is estimated, on the boundary of what is possible; "
-        "the data do not tell these effects apart, and their draws are rough. Fewer patient effects would fit as well"
-    ]
+    rough = "the data do not tell these effects apart, and their draws are rough"
+    return theta, [patient_effects.singular(design.effects, rank, rough)]
 
 
 def _labels(effects: tuple[str, ...]) -> list[str]:
@@ -372,19 +368,17 @@ def _matrix(values: Floats, labels: list[str], dim: str) -> xr.DataArray:
 
 def _dataset(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
     """Label fixed effects (samples × term, user's units) and variance parameters (samples × …, ours) as the model does."""
-    q, samples = len(design.effects), len(fixed)
+    q = len(design.effects)
     factor, residual_sd = unpack(theta, q)
-    none = np.zeros((samples, 0, q))
     scaling = patient_effects.patient_scaling(design.formula.matrices.Z)
-    covariance = patient_effects.on_user_scale(none, factor, scaling)[1]
     labelled = patient_effects.labelled(
         design,
         fixed[None, :, 1:],
-        np.broadcast_to(0.0, (1, samples, design.n_patients, q)),
-        covariance[None],
+        None,
+        patient_effects.user_covariance(factor, scaling)[None],
         intercept=(None, fixed[None, :, 0]),
         residual_sd=(None, residual_sd[None]),
-    ).drop_vars(["patient_effects", "patient"])
+    )
     if q == 1:
         return labelled
     varies = (labelled["patient_sd"] > SMALLEST).to_numpy()
@@ -396,16 +390,15 @@ def _dataset(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
 
 def _standard_errors(design: Design, fixed: Floats, covariance: Floats, peak: Peak) -> xr.Dataset:
     """Standard errors in the user's units: exact for fixed effects, by the delta method for the variance parameters."""
-    step = 1e-5
-    shifts = step * np.eye(len(peak.theta))
-    theta = np.concatenate([peak.theta + shifts, peak.theta - shifts])
-    around = _dataset(design, np.repeat(fixed[None], len(theta), axis=0), theta).isel(chain=0, drop=True)
+    slopes = slopes_of(
+        lambda theta: _dataset(design, np.repeat(fixed[None], len(theta), axis=0), theta), peak.theta
+    )
     se = {}
-    for name, values in around.data_vars.items():
-        value = values.transpose("draw", ...).to_numpy()
-        slopes = (value[: len(shifts)] - value[len(shifts) :]) / (2 * step)
-        variance = np.einsum("k...,kl,l...->...", slopes, peak.covariance, slopes)
-        se[name] = values.isel(draw=0, drop=True).copy(data=np.where(variance > 0, np.sqrt(variance), np.nan))
+    for name, slope in slopes.data_vars.items():
+        variance = variance_of(slope, peak.covariance)
+        se[name] = slope.isel(parameter=0, drop=True).copy(
+            data=np.where(variance > 0, np.sqrt(variance), np.nan)
+        )
     exact = np.sqrt(np.diag(covariance))
     se["intercept"] = se["intercept"].copy(data=np.asarray(exact[0]))
     se["coefficients"] = se["coefficients"].copy(data=exact[1:])

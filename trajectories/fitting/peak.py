@@ -1,4 +1,4 @@
-"""The top of a log-likelihood of a few parameters: Newton steps by finite differences, and the curvature there."""
+"""The top of a log-density: quasi-Newton steps by its gradient, or Newton steps by finite differences, and the curvature there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajectories.models.base import Floats
+from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.models.base import Floats, Ints
 
-__all__ = ["Peak", "climb", "derivatives"]
+__all__ = ["Peak", "ascend", "climb", "curvature", "derivatives"]
 
 type Function = Callable[[Floats], float]
 
 # The smallest curvature that a Newton step believes in.
 FLAT = 1e-4
+
+# Step of the differences of gradients.
+STEP = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,3 +119,47 @@ def _newton(function: Function, theta: Floats) -> Floats:
         if gained < 1e-12 * max(1.0, abs(value)):
             return theta
     return theta
+
+
+def ascend(
+    rise: Callable[[Floats], tuple[float, Floats]], theta: Floats, free: Ints, *, slope: float, most: int
+) -> Floats:
+    """Go up by quasi-Newton steps (BFGS) in the free parameters until the gradient is below `slope`, `most` steps at most.
+
+    Parameters
+    ----------
+    rise
+        The function and its gradient. Where it is no number, or a ConvergenceError, no step goes.
+    theta
+        Where to begin.
+
+    >>> ascend(lambda x: (-float(x @ x), -2 * x), np.array([1.0, 2.0]), np.array([0]), slope=1e-6, most=50).round(6).tolist()
+    [0.0, 2.0]
+    """
+    from scipy.optimize import minimize
+
+    at = theta.copy()
+
+    def fall(x: Floats) -> tuple[float, Floats]:
+        at[free] = x
+        try:
+            value, gradient = rise(at)
+        except ConvergenceError:
+            return np.inf, np.zeros(len(x))
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return np.inf, np.zeros(len(x))
+        return -value, -gradient[free]
+
+    at[free] = minimize(fall, at[free], jac=True, method="BFGS", options={"gtol": slope, "maxiter": most}).x
+    return at
+
+
+def curvature(gradient: Callable[[Floats], Floats], theta: Floats, free: Ints) -> Floats:
+    """Minus the second derivatives in the free parameters, by central differences of an exact gradient (error about 1e-8).
+
+    >>> curvature(lambda x: -2 * x, np.array([1.0, 2.0]), np.array([0, 1])).round(6).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
+    """
+    steps = STEP * np.eye(len(theta))[free]
+    columns = np.stack([(gradient(theta - e) - gradient(theta + e))[free] / (2 * STEP) for e in steps])
+    return np.asarray((columns + columns.T) / 2)

@@ -175,7 +175,7 @@ def _terms(fit: Fit) -> dict[str, xr.DataArray]:
         raise ValueError(
             "draws from the prior were not sampled by chains: there is no convergence to look at."
         )
-    if "pareto_k" in fit.settings:
+    if not fit.from_chains:
         raise ValueError(
             "draws of tj.approximate come from one sample of proposals, not from chains: its check is the Pareto k that the print shows."
         )
