@@ -24,6 +24,7 @@ from trajectories.fitting.point import PointFit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gaussian_cases
+from fifty_patients import fifty_patients
 
 ORDINAL = models.OrdinalMixed("edss ~ arm * years + (1 | patient)")
 COUNTS = models.RelapseCounts("relapses ~ arm * period + (1 | patient)", family="poisson")
@@ -31,15 +32,7 @@ COUNTS = models.RelapseCounts("relapses ~ arm * period + (1 | patient)", family=
 
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
-    """Fifty patients with four EDSS levels, so that no level is one patient's alone."""
-    truth = tj.OrdinalTruth(slope=0.5, arm_slope={"new": -0.5}, patient_sd=1.5)
-    relapses = tj.RelapseTruth(before=1.2, after={"old": 0.8, "new": 0.4}, frailty=0.0, patient_sd=0.7)
-    made = tj.simulate_cohort(
-        patients={"old": 25, "new": 25}, seed=2, relapses=relapses, disability=truth,
-        visits=tj.VisitSchedule(years=(0, 1, 2, 3)),
-    )  # fmt: skip
-    edss = pd.cut(made.visits["edss"], [-1, 1.5, 2.5, 4, 11], labels=False)
-    return replace(made, visits_table=made.visits.assign(edss=edss.astype(float) + 1))
+    return fifty_patients()
 
 
 @pytest.fixture(scope="module")

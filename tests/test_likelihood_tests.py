@@ -15,7 +15,6 @@ from scipy import stats
 
 import trajectories as tj
 from trajectories import models
-from trajectories.cohort import Cohort
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.likelihood_tests import likelihood_ratio
 from trajectories.fitting.marginal_fit import MarginalFit
@@ -24,31 +23,22 @@ from trajectories.fitting.point import PointFit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gaussian_cases
+from fifty_patients import fifty_patients
 
 COUNTS = "relapses ~ arm * period + (1 | patient)"
 SLOPES = "relapses ~ arm + years + (1 + years | patient)"
 
 
 @cache
-def cohort() -> Cohort:
-    truth = tj.OrdinalTruth(slope=0.5, arm_slope={"new": -0.5}, patient_sd=1.5)
-    relapses = tj.RelapseTruth(before=1.2, after={"old": 0.8, "new": 0.4}, frailty=0.0, patient_sd=0.7)
-    made = tj.simulate_cohort(
-        patients={"old": 25, "new": 25}, seed=2, relapses=relapses, disability=truth,
-        visits=tj.VisitSchedule(years=(0, 1, 2, 3)),
-    )  # fmt: skip
-    edss = pd.cut(made.visits["edss"], [-1, 1.5, 2.5, 4, 11], labels=False)
-    return replace(made, visits_table=made.visits.assign(edss=edss.astype(float) + 1))
-
-
-@cache
 def counts(formula: str = COUNTS, quadrature: int = 15) -> PointFit:
-    return tj.maximise(models.RelapseCounts(formula, family="poisson"), cohort(), quadrature=quadrature)
+    return tj.maximise(
+        models.RelapseCounts(formula, family="poisson"), fifty_patients(), quadrature=quadrature
+    )
 
 
 @cache
 def ordinal(formula: str = "edss ~ arm * years + (1 | patient)") -> PointFit:
-    return tj.maximise(models.OrdinalMixed(formula), cohort())
+    return tj.maximise(models.OrdinalMixed(formula), fifty_patients())
 
 
 # R 4.2.2, lme4 1.1-31: confint(glmer(relapses ~ arm * period + offset(log(exposure)) + (1 | patient), poisson, nAGQ = 15)) on the rows of
@@ -118,18 +108,19 @@ def test_a_standard_deviation_does_not_depend_on_how_its_profile_is_written() ->
 
 
 def test_without_any_variance_the_interval_begins_at_zero() -> None:
-    names = np.repeat(cohort().patients["patient"].to_numpy(), 3)
-    days = np.tile([-200, -100, 100], cohort().n_patients)
+    names = np.repeat(fifty_patients().patients["patient"].to_numpy(), 3)
+    days = np.tile([-200, -100, 100], fifty_patients().n_patients)
     relapses = pd.DataFrame({"patient": names, "day": days, "years": days / 365.25})
     fit = tj.maximise(
         models.RelapseCounts("relapses ~ arm + (1 | patient)", family="poisson"),
-        replace(cohort(), relapses_table=relapses),
+        replace(fifty_patients(), relapses_table=relapses),
     )
     interval = fit.profile("sd(intercept)")
     assert interval.lower == 0
     assert 0.02 < interval.upper < 1
     smaller = tj.maximise(
-        models.RelapseCounts("relapses ~ arm", family="poisson"), replace(cohort(), relapses_table=relapses)
+        models.RelapseCounts("relapses ~ arm", family="poisson"),
+        replace(fifty_patients(), relapses_table=relapses),
     )
     test = likelihood_ratio(smaller, fit)
     assert test.statistic == pytest.approx(0, abs=1e-6)
@@ -140,7 +131,9 @@ def test_what_has_no_profile_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no profile of '2\|2.5'.*sd\(intercept\)"):
         ordinal().profile("2|2.5")
     with pytest.raises(TypeError, match="integrated out"):
-        tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0, None)), cohort()).profile("arm[new]")
+        tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0, None)), fifty_patients()).profile(
+            "arm[new]"
+        )
 
 
 def test_a_maximum_that_is_none_is_found_out() -> None:
@@ -190,10 +183,10 @@ def test_a_slope_of_patients_is_tested_against_the_mixture_of_one_and_two() -> N
 
 
 def test_a_dispersion_is_a_variance_too() -> None:
-    larger = tj.maximise(models.RelapseCounts(COUNTS), cohort(), quadrature=15)
+    larger = tj.maximise(models.RelapseCounts(COUNTS), fifty_patients(), quadrature=15)
     test = likelihood_ratio(counts(), larger)
     assert test.reference == "50:50 mixture of χ² with 0 and 1 df"
-    by_arm = tj.maximise(models.RelapseCounts(COUNTS, dispersion_by="arm"), cohort(), quadrature=15)
+    by_arm = tj.maximise(models.RelapseCounts(COUNTS, dispersion_by="arm"), fifty_patients(), quadrature=15)
     both = likelihood_ratio(counts(), by_arm)
     assert (both.df, both.reference) == (2, "χ² with 2 df")
     assert "p-value is too large" in str(both)
@@ -231,9 +224,9 @@ def test_the_gaussian_fits_of_maximum_likelihood_are_compared_and_no_others() ->
 
 
 def not_nested() -> list[tuple[str, Callable[[], tuple[PointFit, PointFit]], str]]:
-    gee = lambda: tj.maximise(models.RelapseCounts("relapses ~ arm"), cohort(), method="gee")  # noqa: E731
+    gee = lambda: tj.maximise(models.RelapseCounts("relapses ~ arm"), fifty_patients(), method="gee")  # noqa: E731
     probit = lambda: tj.maximise(  # noqa: E731
-        models.OrdinalMixed("edss ~ arm * years + (1 | patient)", link="probit"), cohort()
+        models.OrdinalMixed("edss ~ arm * years + (1 | patient)", link="probit"), fifty_patients()
     )
     return [
         ("gee", lambda: (gee(), counts()), "GEE has no likelihood"),
@@ -257,7 +250,7 @@ def test_fits_that_are_not_nested_are_refused(
 
 
 def test_other_rows_are_refused() -> None:
-    fewer = replace(cohort(), visits_table=cohort().visits.iloc[:-1])
+    fewer = replace(fifty_patients(), visits_table=fifty_patients().visits.iloc[:-1])
     other = tj.maximise(models.OrdinalMixed("edss ~ arm + years + (1 | patient)"), fewer)
     with pytest.raises(ValueError, match="50 patients with 199 rows against 50 with 200"):
         likelihood_ratio(other, ordinal())

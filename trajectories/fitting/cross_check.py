@@ -167,12 +167,12 @@ def cross_check(
     >>> check.disagreements.empty  # doctest: +SKIP
     True
     """
-    fits: dict[str, Fit | PointFit] = {ML: maximise(model, cohort)}
+    fits: dict[str, Fit | PointFit] = {ML: maximise(model, cohort, progress=progress)}
     design = fits[ML].design
     if isinstance(model, GaussianMixed):
         fits[REML] = maximise(model, cohort, method="reml")
     elif design.effects:
-        fits[LAPLACE] = maximise(model, cohort, quadrature=1)
+        fits[LAPLACE] = maximise(model, cohort, quadrature=1, progress=progress)
     several = int(np.bincount(design.patient).max()) > 1
     if isinstance(model, CountModel) and several and len(design.effects) <= 1:
         fits[GEE] = maximise(model, cohort, method="gee")
