@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from trajectories.cohort import Cohort
-from trajectories.formulas import FormulaError, Matrices, ParsedFormula, parse, variables
+from trajectories.formulas import FormulaError, Matrices, ParsedFormula, parse, response_of, variables
 
 __all__ = ["Design", "EdssModel", "Floats", "Ints", "MixedModel", "Population", "Scaling", "edss_design"]
 
@@ -64,6 +64,11 @@ class Design:
         The arms that have rows, in order.
     cohort_name, simulated, index_date
         From the cohort, for prints and plots.
+    patient_ids
+        The identifiers of the patients of `target`, in its order, which link a design to weights; never printed or saved, and None in what
+        was loaded.
+    weights
+        Weights of the patients, which multiply their integrated log-likelihoods; None for 1 each.
     """
 
     formula: ParsedFormula
@@ -75,6 +80,8 @@ class Design:
     cohort_name: str
     simulated: bool
     index_date: str
+    patient_ids: tuple[Any, ...] | None = field(default=None, repr=False)
+    weights: Floats | None = field(default=None, repr=False)
 
     @property
     def outcome(self) -> Floats:
@@ -271,13 +278,13 @@ class EdssModel(MixedModel):
 
 def edss_design(formula: str, cohort: Cohort) -> Design:
     """Make the design of an EDSS model: one row a visit with an EDSS."""
-    named = variables(formula)
-    response = formula.split("~")[0].strip()
+    variables(formula)  # a formula that cannot be read is refused first
+    response = response_of(formula)
     if response != "edss":
         raise FormulaError(
             f"this model is for EDSS: the outcome of {formula!r} must be 'edss', not {response!r}."
         )
-    rows, excluded = _edss_rows(cohort, named)
+    rows, named, excluded = visit_rows(formula, cohort, "edss")
     return assemble(formula, rows, named, excluded, cohort)
 
 
@@ -295,7 +302,7 @@ def assemble(
         raise FormulaError(f"no row is left for {formula!r}: {'; '.join([*excluded, *more])}")
     codes, patients = pd.factorize(rows["patient"])
     kept = [name for name in named if name not in ("arm", *VISIT_TIME)]
-    wanted = [formula.split("~")[0].strip(), "years", "arm", *named, *([exposure] if exposure else [])]
+    wanted = [response_of(formula), "years", "arm", *named, *([exposure] if exposure else [])]
     columns = [
         name for name in dict.fromkeys(wanted) if name in rows.columns
     ]  # parse names a column that is not there
@@ -323,11 +330,15 @@ def assemble(
         cohort_name=cohort.name,
         simulated=cohort.simulated,
         index_date=cohort.index_date,
+        patient_ids=tuple(patients),
     )
 
 
-def _edss_rows(cohort: Cohort, named: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
-    visits, patients = cohort.visits, cohort.patients
+def visit_rows(
+    formula: str, cohort: Cohort, outcome: str
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """Take the visits that have the outcome, with the patients' covariates; the columns that the formula names; what was left out."""
+    visits, patients, named = cohort.visits, cohort.patients, variables(formula)
     twice = [name for name in named if name in visits.columns and name in patients.columns]
     if twice:
         raise FormulaError(
@@ -335,12 +346,13 @@ def _edss_rows(cohort: Cohort, named: tuple[str, ...]) -> tuple[pd.DataFrame, li
             "which is meant."
         )
     excluded = []
-    missing = int(visits["edss"].isna().sum())
+    missing = int(visits[outcome].isna().sum())
     if missing:
         excluded.append(
-            f"{missing} of {len(visits)} visits have no EDSS and were left out (valid if missing at random)"
+            f"{missing} of {len(visits)} visits have no {'EDSS' if outcome == 'edss' else outcome} and were left out (valid if missing at "
+            "random)"
         )
-    visits = visits[visits["edss"].notna()]
+    visits = visits[visits[outcome].notna()]
     if "edss_baseline" in named:
         before = int((visits["day"] <= 0).sum())
         excluded.append(
@@ -348,7 +360,7 @@ def _edss_rows(cohort: Cohort, named: tuple[str, ...]) -> tuple[pd.DataFrame, li
         )
         visits = visits[visits["day"] > 0]
     covariates = [c for c in patients.columns if c not in visits.columns or c == "patient"]
-    return visits.merge(patients[covariates], on="patient", how="left"), excluded
+    return visits.merge(patients[covariates], on="patient", how="left"), named, excluded
 
 
 def _complete(rows: pd.DataFrame, named: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:

@@ -113,12 +113,12 @@ class Integrated:
         object.__setattr__(self, "_modes", starts)
 
     def value(self, theta: Floats) -> float:
-        """The log-likelihood."""
-        return float(self.by_patient(theta).sum())
+        """The log-likelihood: each patient's times the patient's weight, summed."""
+        return float(self.rows.importance @ self.by_patient(theta))
 
     @double_precision()
     def by_patient(self, theta: Floats) -> Floats:
-        """The log-likelihood of each patient."""
+        """The log-likelihood of each patient, without the weight."""
         program = _programs(self.shape, self.quadrature).terms
         return self._gathered(theta, program)
 
@@ -151,7 +151,8 @@ class Integrated:
             modes, found = modes_from(self.shape, fixed, arrays, start, NEAR_ENOUGH)
             together = visits * patients * self.quadrature**self.shape.effects <= TOGETHER
             terms = _log_integrals(self.shape, self.quadrature, at, arrays, modes, together)
-            total = total + jnp.where(found.all(), terms[: len(block.patients)].sum(), -jnp.inf)
+            weighted = (arrays["importance"] * terms)[: len(block.patients)]
+            total = total + jnp.where(found.all(), weighted.sum(), -jnp.inf)
         return total
 
     @double_precision()
@@ -167,9 +168,9 @@ class Integrated:
 
     @double_precision()
     def scores(self, theta: Floats) -> Floats:
-        """Gradient of each patient's log-likelihood: patients × parameters."""
+        """Gradient of each patient's term of the log-likelihood, with the weight: patients × parameters."""
         program = _programs(self.shape, self.quadrature).scores
-        return self._gathered(theta, program)
+        return self._gathered(theta, program) * self.rows.importance[:, None]
 
     @double_precision()
     def modes(self, theta: Floats) -> tuple[Floats, Floats]:
@@ -233,7 +234,7 @@ def _programs(shape: Shape, quadrature: int) -> _Programs:
         return _log_integrals(shape, quadrature, theta, arrays, modes)
 
     def total(theta: Any, arrays: Any, modes: Any) -> Any:
-        return terms(theta, arrays, modes).sum()
+        return arrays["importance"] @ terms(theta, arrays, modes)
 
     def scores(theta: Any, arrays: Any, modes: Any) -> Any:
         def of(at: Any) -> Any:

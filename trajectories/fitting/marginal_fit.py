@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from trajectories.fitting.counts import CountData, check_maximum_exists
 from trajectories.fitting.delta import slopes_of, variance_of
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
@@ -17,7 +16,6 @@ from trajectories.fitting.marginal_peak import Attempt, Report, maximum, silent
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, MixedModel
 from trajectories.models.blocks import patient_effects
-from trajectories.models.counts import CountModel
 
 __all__ = ["MarginalFit", "fit_marginal"]
 
@@ -142,8 +140,7 @@ def fit_marginal(
     _check(design)
     adaptor = adaptor_of(model, design)
     likelihood = adaptor.likelihood(quadrature)
-    if isinstance(model, CountModel):
-        check_maximum_exists(CountData.of(design))
+    adaptor.check_maximum_exists()
     top = maximum(likelihood, floors=adaptor.floors, names=adaptor.names, report=report)
     covariance = np.full((len(top.theta), len(top.theta)), np.nan)
     free = np.array([k for k in range(len(top.theta)) if k not in top.held])

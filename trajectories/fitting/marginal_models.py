@@ -11,9 +11,12 @@ import numpy as np
 import xarray as xr
 
 from trajectories import edss
+from trajectories.fitting.counts import CountData, check_maximum_exists
+from trajectories.fitting.events import check_events
 from trajectories.fitting.marginal import Integrated, cutpoints_of
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
+from trajectories.models.binary import BinaryMixed
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.counts import CountModel, dispersion_group, exposure_of
 from trajectories.models.ordinal import CUTPOINTS, OrdinalMixed
@@ -55,6 +58,10 @@ class Adaptor(ABC):
         """The integrated likelihood of the rows."""
         return Integrated(shape=self.shape, rows=self.rows(), quadrature=quadrature)
 
+    def check_maximum_exists(self) -> None:
+        """Raise a ValueError that names the terms if the likelihood is known to have no maximum, before it is searched for."""
+        return
+
     @property
     @abstractmethod
     def own_names(self) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ class Adaptor(ABC):
         matrices = self.design.formula.matrices
         return Rows(
             outcome=outcome, X=self.x.apply(matrices.X), Z=self.z.apply(matrices.Z), patient=self.design.patient,
-            offset=offset, group=group,
+            offset=offset, group=group, weights=self.design.weights,
         )  # fmt: skip
 
     def factor(self, theta: Floats) -> Floats:
@@ -212,6 +219,9 @@ class CountAdaptor(Adaptor):
         offset, group = np.log(exposure_of(self.design)), dispersion_group(self.model, self.design)
         return self._rows(self.design.outcome.astype(np.int64), offset, group)
 
+    def check_maximum_exists(self) -> None:
+        check_maximum_exists(CountData.of(self.design))
+
     @property
     def own_names(self) -> tuple[str, ...]:
         names = [f"log dispersion{f'({arm})' if arm else ''}" for arm in self._arms]
@@ -237,6 +247,41 @@ class CountAdaptor(Adaptor):
             return np.concatenate([own, np.log(dispersion)], axis=1)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BinaryAdaptor(Adaptor):
+    """A binary outcome: two levels, whose cutpoint is minus the intercept."""
+
+    model: BinaryMixed
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            family="ordinal",
+            link=self.model.link,
+            levels=2,
+            terms=len(self.design.terms),
+            effects=len(self.design.effects),
+        )
+
+    def rows(self) -> Rows:
+        zeros = np.zeros(len(self.design.frame))
+        return self._rows(self.design.outcome.astype(np.int64), zeros, zeros.astype(np.int64))
+
+    def check_maximum_exists(self) -> None:
+        check_events(self.design, self.model.event)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        return ("intercept",)
+
+    def own_parameters(self, own: Floats, moved: Floats) -> dict[str, Any]:
+        return {"intercept": (None, (-own[:, 0] - moved)[None])}
+
+    def own_of(self, parameters: xr.Dataset, moved: Floats) -> Floats:
+        """The cutpoint at the means of the columns."""
+        return -(averaging.flat(parameters["intercept"]) + moved)[:, None]
+
+
 def adaptor_of(model: MixedModel, design: Design, *, every_level: bool = False) -> Adaptor:
     """Return the adaptor of a model with patient effects; with `every_level` an ordinal one is on all levels, as in a posterior."""
     if isinstance(model, OrdinalMixed):
@@ -245,6 +290,8 @@ def adaptor_of(model: MixedModel, design: Design, *, every_level: bool = False) 
                 "the integrated likelihood has effects by patient, not by visit: use visit_effects='none', or sample without integrate_patients."
             )
         return OrdinalAdaptor(model=model, design=design, every_level=every_level)
+    if isinstance(model, BinaryMixed):
+        return BinaryAdaptor(model=model, design=design)
     if isinstance(model, CountModel):
         return CountAdaptor(model=model, design=design)
     raise NotImplementedError(f"there is no integrated likelihood of {type(model).__name__}.")

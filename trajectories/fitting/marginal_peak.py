@@ -193,16 +193,9 @@ class _Search:
         """
         rows = self.likelihood.rows
         chosen = np.sort(np.random.default_rng(0).choice(rows.n_patients, SAMPLE, replace=False))
-        number = np.full(rows.n_patients, -1)
-        number[chosen] = np.arange(SAMPLE)
-        inside = number[rows.patient] >= 0
-        levels = self.likelihood.shape.levels
-        if levels and len(np.unique(rows.outcome[inside])) < levels:
+        part, levels = rows.part(chosen), self.likelihood.shape.levels
+        if levels and len(np.unique(part.outcome)) < levels:
             return self.climb(theta)
-        part = Rows(
-            outcome=rows.outcome[inside], X=rows.X[inside], Z=rows.Z[inside], patient=number[rows.patient[inside]],
-            offset=rows.offset[inside], group=rows.group[inside],
-        )  # fmt: skip
         few = Integrated(shape=self.likelihood.shape, rows=part, quadrature=1)
         try:
             near = replace(self, likelihood=few).climb(theta)

@@ -75,6 +75,8 @@ class Rows:
         Added to the linear predictor.
     group
         Which dispersion each row has.
+    weights
+        Of the patients: each multiplies the logarithm of a patient's integral; None for 1 each.
     """
 
     outcome: Ints
@@ -83,11 +85,27 @@ class Rows:
     patient: Ints
     offset: Floats
     group: Ints
+    weights: Floats | None = None
 
     @property
     def n_patients(self) -> int:
         """How many patients there are."""
         return int(self.patient.max()) + 1
+
+    @property
+    def importance(self) -> Floats:
+        """The weights of the patients."""
+        return np.ones(self.n_patients) if self.weights is None else self.weights
+
+    def part(self, patients: Ints) -> Rows:
+        """The rows of some patients, numbered anew in their order."""
+        number = np.full(self.n_patients, -1)
+        number[patients] = np.arange(len(patients))
+        inside = number[self.patient] >= 0
+        return Rows(
+            outcome=self.outcome[inside], X=self.X[inside], Z=self.Z[inside], patient=number[self.patient[inside]],
+            offset=self.offset[inside], group=self.group[inside], weights=self.importance[patients],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +115,8 @@ class Block:
     Parameters
     ----------
     arrays
-        `outcome`, `weight`, `offset`, `group` (visit × patient), `X` (term × visit × patient), `Z` (effect × visit × patient).
+        `outcome`, `weight`, `offset`, `group` (visit × patient), `X` (term × visit × patient), `Z` (effect × visit × patient),
+        `importance` (patient).
     patients
         The patients of the columns; the columns after them are padding.
     """
@@ -172,6 +191,7 @@ def _block(rows: Rows, order: Ints, starts: Ints, counts: Ints, patients: Ints, 
             if rows.X.shape[1]
             else np.zeros((0, visits, columns)),
             "Z": np.stack([spread(z) for z in rows.Z.T]),
+            "importance": np.append(rows.importance[patients], np.ones(columns - len(patients))),
         },
         patients=patients,
     )
