@@ -1,4 +1,4 @@
-"""Profile-likelihood intervals and likelihood-ratio tests, against R's lme4 and ordinal."""
+"""Profile-likelihood intervals of integrated likelihoods, and likelihood-ratio tests, against R's lme4 and ordinal."""
 
 from __future__ import annotations
 
@@ -125,15 +125,6 @@ def test_without_any_variance_the_interval_begins_at_zero() -> None:
     test = likelihood_ratio(smaller, fit)
     assert test.statistic == pytest.approx(0, abs=1e-6)
     assert test.p_value > 0.49
-
-
-def test_what_has_no_profile_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no profile of '2\|2.5'.*sd\(intercept\)"):
-        ordinal().profile("2|2.5")
-    with pytest.raises(TypeError, match="integrated out"):
-        tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0, None)), fifty_patients()).profile(
-            "arm[new]"
-        )
 
 
 def test_a_maximum_that_is_none_is_found_out() -> None:

@@ -266,6 +266,20 @@ def test_patients_without_a_mode_are_an_error() -> None:
     assert likelihood.value(theta) == pytest.approx(before, rel=1e-13)  # and the next is not spoilt
 
 
+@pytest.mark.parametrize("name", ["ordinal logit, 2 effects", "ordinal probit, 1 effect"])
+def test_a_level_without_any_probability_is_told_from_a_mode_that_was_not_found(name: str) -> None:
+    shape = SHAPES[name]
+    rows, theta = rows_of(shape), theta_of(shape)
+    theta[1] = -np.inf  # the first two cutpoints coincide, and level 1 has probability 0
+    had = len(np.unique(rows.patient[rows.outcome == 1]))
+    likelihood = Integrated(shape=shape, rows=rows, quadrature=5)
+    for ask in (likelihood.value, lambda at: likelihood.by_patient_at(np.stack([theta_of(shape), at]))):
+        with pytest.raises(
+            ConvergenceError, match=rf"a level that {had} of 5 patients had has probability 0"
+        ):
+            ask(theta)
+
+
 @pytest.mark.parametrize(("effects", "quadrature"), [(0, 7), (4, 7), (1, 0)])
 def test_sizes_that_cannot_be_integrated_are_refused(effects: int, quadrature: int) -> None:
     shape = SHAPES["poisson, 1 effect"]

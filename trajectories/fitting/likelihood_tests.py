@@ -1,280 +1,30 @@
-"""Profile-likelihood intervals, and likelihood-ratio tests between nested maximum-likelihood fits."""
+"""Likelihood-ratio tests between nested maximum-likelihood fits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.leave_one_out import check_same
-from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
-from trajectories.fitting.marginal_peak import maximum
 from trajectories.fitting.mixedlm import MixedLMFit
-from trajectories.fitting.peak import ascend
-from trajectories.models.base import Floats, Scaling
-from trajectories.models.blocks.patient_effects import from_user, lower_entries
+from trajectories.fitting.profiles import ProfileInterval
+from trajectories.models.base import Floats
+from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.models.ordinal import OrdinalMixed
 
 if TYPE_CHECKING:
     from trajectories.fitting.point import PointFit
 
-__all__ = ["LikelihoodRatio", "ProfileInterval", "likelihood_ratio", "profile_interval"]
+__all__ = ["LikelihoodRatio", "ProfileInterval", "likelihood_ratio"]
 
-# A profile that is higher than the maximum by more than this shows that the fit is none.
+# A log-likelihood of the larger model that is lower by more than this shows that it is no maximum.
 HIGHER = 1e-3
-# Steps away from the estimate, each half as long again as the one before, in which a limit must be found; and how well, in standard errors.
-MOST_STEPS, PRECISE = 10, 1e-3
-# The slope of the log-likelihood at the top of a profile, where there may be no curvature to judge it by.
-SLOPE = 1e-4
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileInterval:
-    """A profile-likelihood interval; made by `PointFit.profile`.
-
-    Parameters
-    ----------
-    term
-        As the summary of the fit names it.
-    estimate, lower, upper
-        In the user's units.
-    ci
-        Probability of the interval.
-    patients, rows
-        How many.
-    notes
-        What the reader must know, and the caveats of the fit.
-    """
-
-    term: str
-    estimate: float
-    lower: float
-    upper: float
-    ci: float
-    patients: int
-    rows: int
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        notes = "".join(f"\n  - {note}" for note in self.notes)
-        return (
-            f"{self.term}: {self.estimate:.4f}, {self.ci:.0%} profile-likelihood interval {self.lower:.4f} to {self.upper:.4f}\n"
-            f"{self.patients} patients, {self.rows} rows{notes}"
-        )
-
-
-def profile_interval(fit: PointFit, term: str, ci: float = 0.95) -> ProfileInterval:
-    """Find where twice the drop of the profile log-likelihood is the quantile of χ²₁; see `PointFit.profile`."""
-    check_ci(ci)
-    if not isinstance(fit.solution, MarginalFit):
-        raise TypeError(
-            "profile intervals are those of fits with the patient effects integrated out, by tj.maximise: of OrdinalMixed, or counts with "
-            "'(1 | patient)'."
-        )
-    profile = _profile_of(fit.solution, term)
-    z = normal_limit(ci)
-    upper = profile.limit(z, 1.0)
-    notes = list(fit.caveats)
-    if profile.positive and (profile.estimate < NO_VARIANCE or profile.root_at_zero() > -z):
-        lower = 0.0
-        notes.insert(
-            0, f"no {term} at all, 0 on the boundary, is compatible with the data: the lower limit is 0"
-        )
-    else:
-        lower = profile.limit(z, -1.0)
-    return ProfileInterval(
-        term=term,
-        estimate=profile.estimate,
-        lower=lower,
-        upper=upper,
-        ci=ci,
-        patients=fit.design.n_patients,
-        rows=len(fit.design.frame),
-        notes=tuple(notes),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Profile:
-    """The profile of one parameter.
-
-    Parameters
-    ----------
-    name
-        For messages.
-    likelihood, theta, loglik
-        The likelihood, in coordinates of which the parameter is one, and its maximum.
-    position, scale
-        Which one, and by how much larger it is than in the user's units.
-    estimate, se
-        In the user's units.
-    positive
-        Whether it is a standard deviation.
-    alone
-        Further coordinates that are 0 where a standard deviation is 0, since they mean nothing there.
-    floors
-        As `maximum` takes them.
-    """
-
-    name: str
-    likelihood: Integrated
-    theta: Floats
-    loglik: float
-    position: int
-    scale: float
-    estimate: float
-    se: float
-    positive: bool = False
-    alone: tuple[int, ...] = ()
-    floors: dict[int, float]
-
-    def root(self, value: float, start: Floats, others: tuple[int, ...] = ()) -> tuple[float, Floats]:
-        """Signed root of twice the drop of the log-likelihood at a value, and the other parameters there."""
-        held = {self.position: value * self.scale} | dict.fromkeys(others, 0.0)
-        try:
-            top = maximum(self.likelihood, held=held, floors=self.floors, start=start, errors=False)
-            loglik, theta = top.loglik, top.theta
-        except ConvergenceError as error:
-            # Away from the estimate correlations may reach ±1, where the log-likelihood is flat in an entry of Λ: its value is the same.
-            found = _top_without_curvature(self.likelihood, held, start)
-            if found is None:
-                raise ConvergenceError(f"the profile of {self.name} at {value:.4g}: {error}") from error
-            loglik, theta = found
-        drop = self.loglik - loglik
-        if drop < -HIGHER:
-            raise ConvergenceError(
-                f"the profile of {self.name} is higher at {value:.4g} than at the estimate {self.estimate:.4g}, by {-drop:.4f}: the fit is not "
-                "at the maximum of the likelihood. Fit again with more nodes (quadrature=11), or a simpler model."
-            )
-        return float(np.sign(value - self.estimate) * np.sqrt(2 * max(drop, 0.0))), theta
-
-    def root_at_zero(self) -> float:
-        """The signed root where a standard deviation is 0."""
-        return self.root(0.0, self.theta, self.alone)[0]
-
-    def limit(self, z: float, side: float) -> float:
-        """Where the signed root is z times side, in steps away from the estimate, then by bisection and interpolation (Brent)."""
-        from scipy.optimize import brentq
-
-        start = self.theta
-        near, step = self.estimate, z * self._step()
-        for _ in range(MOST_STEPS):
-            far = near + side * step
-            if self.positive and side < 0:
-                far = near / (1 + step / max(near, 1e-12))
-            reached, start = self.root(far, start)
-            if side * reached >= z:
-                break
-            near, step = far, 1.5 * step
-        else:
-            raise ConvergenceError(
-                f"the profile of {self.name} does not fall far enough up to {far:.4g}: the data set no limit on this side. Estimate it with "
-                "priors: tj.sample(model, cohort)."
-            )
-
-        def excess(value: float) -> float:
-            nonlocal start
-            if value == self.estimate:
-                return -z
-            reached, start = self.root(value, start)
-            return side * reached - z
-
-        return float(brentq(excess, near, far, xtol=PRECISE * self._step(), rtol=1e-10))
-
-    def _step(self) -> float:
-        """The standard error; without one, as on a boundary, a quarter of a standard deviation of the optimiser's column."""
-        return self.se if np.isfinite(self.se) and self.se > NO_VARIANCE / self.scale else 0.25 / self.scale
-
-
-def _top_without_curvature(
-    likelihood: Integrated, held: dict[int, float], start: Floats
-) -> tuple[float, Floats] | None:
-    """The highest log-likelihood with some parameters held, and where, by quasi-Newton steps; None where a slope is left."""
-    at = start.copy()
-    at[list(held)] = list(held.values())
-    free = np.setdiff1d(np.arange(len(at)), list(held))
-    at[free] += 1e-3
-    scale = likelihood.rows.n_patients
-
-    def rise(theta: Floats) -> tuple[float, Floats]:
-        value, slope = likelihood.gradient(theta)
-        return value / scale, slope / scale
-
-    at = ascend(rise, at, free, slope=SLOPE / scale, most=500)
-    value, slope = likelihood.gradient(at)
-    # the drop that such a slope can hide is far below what a limit needs
-    return (value, at) if np.abs(slope[free]).max() < 20 * SLOPE else None
-
-
-def _profile_of(fit: MarginalFit, term: str) -> _Profile:
-    design, shape = fit.adaptor.design, fit.likelihood.shape
-    estimates, errors = fit.estimates(), fit.standard_errors()
-    if term in design.terms:
-        k = design.terms.index(term)
-        return _Profile(
-            name=term,
-            likelihood=fit.likelihood,
-            theta=fit.theta,
-            loglik=fit.loglik,
-            position=shape.own + k,
-            scale=float(fit.adaptor.x.sd[k]),
-            estimate=float(estimates["coefficients"][k]),
-            se=float(errors["coefficients"][k]),
-            floors=fit.adaptor.floors,
-        )
-    effects = [f"sd({effect})" for effect in design.effects]
-    if term not in effects:
-        raise ValueError(
-            f"there is no profile of {term!r}, but of the fixed terms and the patients' standard deviations: "
-            f"{', '.join([*design.terms, *effects])}."
-        )
-    k = effects.index(term)
-    likelihood, theta = _with_first(fit, k)
-    first = shape.own + shape.terms
-    return _Profile(
-        name=term,
-        likelihood=likelihood,
-        theta=theta,
-        loglik=fit.loglik,
-        position=first,
-        scale=float(fit.adaptor.z.sd[k]),
-        estimate=float(estimates["patient_sd"][k]),
-        se=float(errors["patient_sd"][k]),
-        positive=True,
-        alone=tuple(first + i * (i + 1) // 2 for i in range(1, shape.effects)),
-        floors=fit.adaptor.floors,
-    )
-
-
-def _with_first(fit: MarginalFit, k: int) -> tuple[Integrated, Floats]:
-    """The same likelihood with the patient effects in an order, and about an origin, that make the first entry of Λ the k-th sd.
-
-    The sd of the intercept is that at the user's time 0, so that times must not be centred for it.
-    """
-    adaptor, shape = fit.adaptor, fit.likelihood.shape
-    if shape.effects == 1:
-        theta = fit.theta.copy()
-        theta[-1] = abs(theta[-1])  # Λ and −Λ are the same
-        return fit.likelihood, theta
-    scaling = Scaling(mean=adaptor.z.mean * (k > 0), sd=adaptor.z.sd)
-    order = [k, *(j for j in range(shape.effects) if j != k)]
-    Z = scaling.apply(adaptor.design.formula.matrices.Z)[:, order]
-    to_new = from_user(scaling)
-    covariance = to_new @ fit.estimates()["patient_covariance"].to_numpy() @ to_new.T
-    likelihood = Integrated(
-        shape=shape, rows=replace(fit.likelihood.rows, Z=Z), quadrature=fit.likelihood.quadrature
-    )
-    entries = lower_entries(covariance[np.ix_(order, order)])
-    return likelihood, np.concatenate([fit.theta[: shape.own + shape.terms], entries])
-
-
-# Likelihood-ratio tests
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -444,8 +194,9 @@ def _check_comparable(smaller: PointFit, larger: PointFit) -> None:
     one, other = smaller.model, larger.model
     if type(one) is not type(other):
         raise ValueError(f"{type(one).__name__} is not nested in {type(other).__name__}.")
-    if isinstance(one, OrdinalMixed) and isinstance(other, OrdinalMixed) and one.link != other.link:
-        raise ValueError(f"the links differ ({one.link} and {other.link}): these models are not nested.")
+    links = [model.link for model in (one, other) if isinstance(model, OrdinalMixed | BinaryMixed)]
+    if len(set(links)) > 1:
+        raise ValueError(f"the links differ ({' and '.join(links)}): these models are not nested.")
     nodes = {fit.solution.quadrature for fit in (smaller, larger) if isinstance(fit.solution, MarginalFit)}
     if len(nodes) > 1:
         raise ValueError(

@@ -135,7 +135,10 @@ class Integrated:
             for place, (block, arrays) in enumerate(self.blocks):
                 starts[place], (values, found) = program(padded, arrays, starts[place])
                 kept = np.s_[: here.stop - here.start, : len(block.patients)]
-                _refuse_without_mode(np.asarray(found)[kept].all(axis=0))
+                there = np.asarray(found)[kept]
+                if not there.all():
+                    worst = int(there.sum(axis=1).argmin())
+                    raise _without_mode(there[worst], self.shape, padded[worst], arrays)
                 out[here, block.patients] = np.asarray(values)[kept]
         return out
 
@@ -201,17 +204,27 @@ class Integrated:
         program = _programs(self.shape, self.quadrature).modes
         for place, (block, arrays) in enumerate(self.blocks):
             modes, converged = program(theta, arrays, self._modes[place])
-            _refuse_without_mode(np.asarray(converged)[: len(block.patients)])
+            there = np.asarray(converged)[: len(block.patients)]
+            if not there.all():
+                raise _without_mode(there, self.shape, theta, arrays)
             self._modes[place] = modes
             yield block, arrays, modes
 
 
-def _refuse_without_mode(there: NDArray[np.bool_]) -> None:
-    if not there.all():
-        raise ConvergenceError(
-            f"the effects of {int((~there).sum())} of {len(there)} patients have no mode at these parameters: the log-likelihood "
-            "cannot be computed. Centre and scale the covariates, or leave out a patient effect."
+def _without_mode(there: NDArray[np.bool_], shape: Shape, theta: Floats, arrays: Any) -> ConvergenceError:
+    """Say why some patients of a block have no mode: what they had has probability 0, or none was found."""
+    h = integrand_at(shape, theta, arrays)
+    never = np.isneginf(np.asarray(h.density(h.fixed))) & (np.asarray(arrays["weight"]) > 0)
+    impossible = int((never.any(axis=0)[: len(there)] & ~there).sum())
+    if impossible:
+        return ConvergenceError(
+            f"a level that {impossible} of {len(there)} patients had has probability 0 at these parameters, as two cutpoints are equal: "
+            "the log-likelihood is minus infinity. Merge levels that hardly anybody has, or take priors that keep them apart."
         )
+    return ConvergenceError(
+        f"the effects of {int((~there).sum())} of {len(there)} patients have no mode at these parameters: the log-likelihood "
+        "cannot be computed. Centre and scale the covariates, or leave out a patient effect."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

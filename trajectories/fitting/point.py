@@ -14,7 +14,7 @@ import xarray as xr
 from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.estimate import check_ci, normal_limit
-from trajectories.fitting.counts import CountFit, fit_counts
+from trajectories.fitting.counts import FEW_PATIENTS, CountFit, fit_counts
 from trajectories.fitting.fit import row_name
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.marginal_peak import Report, silent
@@ -24,7 +24,7 @@ from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 
 if TYPE_CHECKING:
-    from trajectories.fitting.likelihood_tests import ProfileInterval
+    from trajectories.fitting.profiles import ProfileInterval
 
 __all__ = ["Method", "PointFit", "maximise"]
 
@@ -131,28 +131,28 @@ class PointFit:
         return self.solution.patient_effects()
 
     def profile(self, term: str, ci: float = 0.95) -> ProfileInterval:
-        """Compute the profile-likelihood interval of a fixed term or of a standard deviation of the patients.
+        """Compute the profile-likelihood interval of anything that `summary` names.
 
         The values θ with 2 (ℓ̂ − max over the other parameters of ℓ(θ, ·)) at most the quantile of χ²₁: unlike the Wald interval it needs no
-        normal estimate, and is the better one for standard deviations and where few patients carry an estimate.
+        normal estimate, and is the better one for standard deviations, correlations and dispersions, and where few patients carry an
+        estimate.
 
         Parameters
         ----------
         term
-            As `summary` names it: a fixed term, or `sd(…)`.
+            As `summary` names it: a fixed term, a cutpoint, `intercept`, `sd(…)`, `cor(…, …)`, `residual_sd`, `dispersion`.
         ci
             Probability of the interval.
 
         Returns
         -------
-        A `ProfileInterval` in the user's units; of a standard deviation the lower limit is 0 where 0 is compatible with the data.
+        A `ProfileInterval` in the user's units. Where the end of what is possible (a standard deviation or dispersion of 0, a correlation
+        of ±1) is compatible with the data, that is the limit, and the notes say so.
 
         Raises
         ------
-        TypeError
-            If the fit has no integrated likelihood.
         ValueError
-            If the term has no profile.
+            If the summary has no such term, or the fit is by REML or GEE.
         ConvergenceError
             If the data set no limit on one side, or the fit is not at its maximum.
 
@@ -168,7 +168,7 @@ class PointFit:
         >>> interval.lower < interval.estimate < interval.upper
         True
         """
-        from trajectories.fitting.likelihood_tests import profile_interval
+        from trajectories.fitting.profiles import profile_interval
 
         return profile_interval(self, term, ci)
 
@@ -194,9 +194,16 @@ class PointFit:
             loglik=self.loglik,
             patients=self.design.n_patients,
             rows=len(self.design.frame),
-            caveats=list(self.caveats),
+            caveats=[*self._few(robust), *self.caveats],
         )
         return frame
+
+    def _few(self, robust: bool) -> tuple[str, ...]:
+        """Say that a sandwich is too small in a small cohort; a GEE says so in its own notes."""
+        n = self.design.n_patients
+        if not robust or self.method == "gee" or n >= FEW_PATIENTS:
+            return ()
+        return (f"robust standard errors are too small with few patients ({n})",)
 
     def _frame(self, ci: float, robust: bool) -> pd.DataFrame:
         if isinstance(self.solution, MarginalFit):
