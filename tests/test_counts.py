@@ -154,7 +154,8 @@ def test_maximum_equals_statsmodels(name: str) -> None:
 def test_score_and_information_are_the_derivatives(alpha: list[float]) -> None:
     data, start = case("three_arms_300"), np.array([-0.7, -0.4, -1.0, 0.015])
     inner = _Likelihood(
-        counts=data.counts, X=np.column_stack([np.ones(300), data.X]), log_exposure=np.log(data.exposure), group=data.arm  # type: ignore[arg-type]
+        counts=data.counts, X=np.column_stack([np.ones(300), data.X]), log_exposure=np.log(data.exposure), group=data.arm,  # type: ignore[arg-type]
+        weights=np.random.default_rng(1).uniform(0.5, 1.5, size=300),
     )  # fmt: skip
     free = np.flatnonzero(alpha)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 __all__ = ["DAYS_PER_YEAR", "Cohort"]
 
@@ -153,6 +156,48 @@ class Cohort:
         """How many patients there are."""
         return len(self.patients_table)
 
+    def only(self, patients: Sequence[Any]) -> Cohort:
+        """Return the cohort of some of its patients, in their given order; one named several times is several patients.
+
+        Parameters
+        ----------
+        patients
+            Identifiers. A patient named again (as in a bootstrap sample) gets a new identifier, "<identifier> copy 2", ….
+
+        Returns
+        -------
+        A `Cohort` with the rows of these patients in every table, and a note that says how many there were.
+
+        Raises
+        ------
+        KeyError
+            If there is no such patient.
+
+        Examples
+        --------
+        >>> import trajectories as tj
+        >>> cohort = tj.simulated_three_dmts_400()
+        >>> cohort.only(["sim0002", "sim0001", "sim0002"]).patients["patient"].tolist()
+        ['sim0002', 'sim0001', 'sim0002 copy 2']
+        """
+        chosen = pd.Series(list(patients), dtype=object)
+        unknown = ~chosen.isin(self.patients_table["patient"])
+        if unknown.any():
+            raise KeyError(f"there is no patient {chosen[unknown].iloc[0]!r} in '{self.name}'.")
+        again = chosen.groupby(chosen).cumcount().to_numpy()
+        names = np.array(
+            [p if k == 0 else f"{p} copy {k + 1}" for p, k in zip(chosen, again, strict=True)], dtype=object
+        )
+        taken = {
+            name: None if table is None else _taken(table, chosen, names)
+            for name, table in self._tables().items()
+        }
+        note = f"{len(chosen):,} of the {self.n_patients:,} patients of '{self.name}' were chosen."
+        return replace(self, **taken, notes=(*self.notes, note))  # type: ignore[arg-type]
+
+    def _tables(self) -> dict[str, pd.DataFrame | None]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_table")}
+
     def __str__(self) -> str:
         return "\n".join([self._headline(), *self._facts(), *self._remarks()])
 
@@ -206,6 +251,22 @@ class Cohort:
     def _remarks(self) -> list[str]:
         warning = ["  These patients are simulated: nobody was treated."] if self.simulated else []
         return warning + (["  Notes:"] + [f"  - {note}" for note in self.notes] if self.notes else [])
+
+
+def _taken(table: pd.DataFrame, patients: pd.Series, names: NDArray[np.object_]) -> pd.DataFrame:
+    """Rows of the patients, in their order, with their new names."""
+    codes, known = pd.factorize(table["patient"])
+    order = np.argsort(codes, kind="stable")
+    sizes = np.append(
+        np.bincount(codes, minlength=len(known)), 0
+    )  # the last is that of patients without a row
+    starts = np.cumsum(sizes) - sizes
+    places = pd.Index(known).get_indexer(patients)
+    length, first = sizes[places], starts[places]
+    within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    rows: pd.DataFrame = table.iloc[order[np.repeat(first, length) + within]].reset_index(drop=True)
+    rows["patient"] = np.repeat(names, length)
+    return rows
 
 
 def _count(table: pd.DataFrame, noun: str) -> str:

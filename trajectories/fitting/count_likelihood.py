@@ -17,7 +17,7 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Floats, Ints, Scaling
 from trajectories.models.blocks.densities import negative_binomial_logpmf
 
-__all__ = ["Maximum", "loglik", "maximum", "separating_terms"]
+__all__ = ["Maximum", "Weighting", "loglik", "maximum", "separating_terms"]
 
 # A dispersion that falls below this on its way to the maximum has its maximum at 0.
 _AT_ZERO = 1e-6
@@ -37,7 +37,7 @@ class Maximum:
     dispersion
         α of each group; 0 where the likelihood is highest at 0 (Poisson); empty for Poisson counts.
     covariance
-        Of the coefficients and log α of each group; NaN for an α of 0.
+        Of the coefficients and log α of each group; NaN for an α of 0. With weights the sandwich, clustered.
     loglik
         At the maximum.
     profiles
@@ -69,30 +69,39 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Likelihood:
-    """Counts with a design matrix whose first column is 1, and the dispersion's group of each row (None: Poisson)."""
+    """Counts with a design matrix whose first column is 1, the dispersion's group of each row (None: Poisson), and weights."""
 
     counts: Ints
     X: Floats
     log_exposure: Floats
     group: Ints
+    weights: Floats
 
     def log_mean(self, coefficients: Floats) -> Floats:
         return self.log_exposure + self.X @ coefficients
 
     def value(self, coefficients: Floats, dispersion: Floats) -> float:
         alpha = dispersion[self.group]
-        return float(negative_binomial_logpmf(self.counts, self.log_mean(coefficients), alpha, np).sum())
+        return float(
+            self.weights @ negative_binomial_logpmf(self.counts, self.log_mean(coefficients), alpha, np)
+        )
 
     def derivatives(self, coefficients: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
         """Score and Hessian in the coefficients and in log α of the groups with α > 0 (the others are held at 0)."""
-        y, alpha = self.counts, dispersion[self.group]
+        scores, hessian = self.by_row(coefficients, dispersion)
+        return scores.sum(axis=0), hessian
+
+    def by_row(self, coefficients: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
+        """Score of each row (rows × parameters), and Hessian of all."""
+        y, alpha, w = self.counts, dispersion[self.group], self.weights
         mu = np.exp(self.log_mean(coefficients))
         spread = 1 + alpha * mu
-        residual = (y - mu) / spread
-        score = [self.X.T @ residual]
-        curvature = -mu * (1 + alpha * y) / spread**2
+        residual = w * (y - mu) / spread
+        curvature = -w * mu * (1 + alpha * y) / spread**2
         free = np.flatnonzero(dispersion > 0)
         k = len(coefficients)
+        scores = np.zeros((len(y), k + len(free)))
+        scores[:, :k] = self.X * residual[:, None]
         hessian = np.zeros((k + len(free), k + len(free)))
         hessian[:k, :k] = (self.X * curvature[:, None]).T @ self.X
         for place, g in enumerate(free, start=k):
@@ -104,26 +113,42 @@ class _Likelihood:
             )
             slope = rising[c] + np.log1p(a * m) / a**2 - (c + 1 / a) * m / s
             bend = -falling[c] - 2 * np.log1p(a * m) / a**3 + 2 * m / (a**2 * s) + (c + 1 / a) * m**2 / s**2
-            score.append(np.array([a * slope.sum()]))
-            hessian[place, place] = a**2 * bend.sum() + a * slope.sum()
+            scores[rows, place] = a * w[rows] * slope
+            hessian[place, place] = w[rows] @ (a**2 * bend + a * slope)
             hessian[place, :k] = hessian[:k, place] = -a * self.X[rows].T @ (residual[rows] * m / s)
-        return np.concatenate(score), hessian
+        return scores, hessian
 
     def slope_at_zero(self, coefficients: Floats) -> Floats:
         """Derivative of the log-likelihood in each α at α = 0, Σ ((y − μ)² − y) / 2 over the group."""
         mu = np.exp(self.log_mean(coefficients))
-        return np.bincount(self.group, weights=((self.counts - mu) ** 2 - self.counts) / 2)
+        return np.bincount(self.group, weights=self.weights * ((self.counts - mu) ** 2 - self.counts) / 2)
 
 
 def loglik(
     counts: Ints, X: Floats, exposure: Floats, coefficients: Floats, dispersion: Floats, group: Ints
 ) -> float:
     """Log-likelihood of independent NB2 counts; `X` without the intercept's column, `coefficients` with it."""
-    data = _Likelihood(counts=counts, X=_with_one(X), log_exposure=np.log(exposure), group=group)
+    data = _Likelihood(
+        counts=counts,
+        X=_with_one(X),
+        log_exposure=np.log(exposure),
+        group=group,
+        weights=np.ones(len(counts)),
+    )
     return data.value(coefficients, dispersion)
 
 
-def maximum(counts: Ints, X: Floats, exposure: Floats, group: Ints | None) -> Maximum:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weighting:
+    """Weights of rows, and the cluster of each row, 0, 1, …, whose scores are summed in the sandwich."""
+
+    weights: Floats
+    cluster: Ints
+
+
+def maximum(
+    counts: Ints, X: Floats, exposure: Floats, group: Ints | None, weighting: Weighting | None = None
+) -> Maximum:
     """Maximise the likelihood of independent counts, from several starts.
 
     Parameters
@@ -136,6 +161,8 @@ def maximum(counts: Ints, X: Floats, exposure: Floats, group: Ints | None) -> Ma
         Person-years (or another unit) a row, positive.
     group
         Which dispersion each row has, 0, 1, …; None for Poisson counts.
+    weighting
+        Weights of the rows; then the covariance is the sandwich, clustered.
 
     Raises
     ------
@@ -149,11 +176,13 @@ def maximum(counts: Ints, X: Floats, exposure: Floats, group: Ints | None) -> Ma
         X=_with_one(scaling.apply(X)),
         log_exposure=np.log(exposure),
         group=np.zeros(len(counts), dtype=np.int64) if group is None else group,
+        weights=np.ones(len(counts)) if weighting is None else weighting.weights,
     )
     poisson = _newton(data, _poisson_start(data), np.zeros(max(groups, 1)))
     found = [poisson] if group is None else _from_starts(data, poisson[0], groups)
     coefficients, dispersion = max(found, key=lambda point: data.value(*point))
-    return _on_user_scale(data, coefficients, dispersion, scaling, poisson=group is None)
+    cluster = None if weighting is None else weighting.cluster
+    return _on_user_scale(data, coefficients, dispersion, scaling, cluster, poisson=group is None)
 
 
 def _from_starts(data: _Likelihood, coefficients: Floats, groups: int) -> list[tuple[Floats, Floats]]:
@@ -261,19 +290,30 @@ def _newton(data: _Likelihood, coefficients: Floats, dispersion: Floats) -> tupl
 
 def _poisson_start(data: _Likelihood) -> Floats:
     start = np.zeros(data.X.shape[1])
-    start[0] = np.log(data.counts.sum() / np.exp(data.log_exposure).sum())
+    start[0] = np.log(data.weights @ data.counts / (data.weights @ np.exp(data.log_exposure)))
     return start
 
 
 def _on_user_scale(
-    data: _Likelihood, coefficients: Floats, dispersion: Floats, scaling: Scaling, *, poisson: bool
+    data: _Likelihood,
+    coefficients: Floats,
+    dispersion: Floats,
+    scaling: Scaling,
+    cluster: Ints | None,
+    *,
+    poisson: bool,
 ) -> Maximum:
-    _, hessian = data.derivatives(coefficients, dispersion)
+    scores, hessian = data.by_row(coefficients, dispersion)
     k = len(coefficients)
     to_user = np.eye(len(hessian))
     to_user[np.arange(1, k), np.arange(1, k)] = 1 / scaling.sd
     to_user[0, 1:k] = -scaling.mean / scaling.sd
-    inner = to_user @ np.linalg.inv(-hessian) @ to_user.T
+    bread = np.linalg.inv(-hessian)
+    if cluster is not None:
+        meat = np.zeros((int(cluster.max()) + 1, len(bread)))
+        np.add.at(meat, cluster, scores)
+        bread = bread @ (meat.T @ meat) @ bread
+    inner = to_user @ bread @ to_user.T
     size = k if poisson else k + len(dispersion)
     covariance = np.full((size, size), np.nan)
     known = np.ix_(*[np.append(np.arange(k), k + np.flatnonzero(dispersion > 0))] * 2)

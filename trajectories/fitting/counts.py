@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from trajectories.fitting.count_fit import CountFit, CountMethod
-from trajectories.fitting.count_likelihood import maximum, separating_terms
+from trajectories.fitting.count_likelihood import Weighting, maximum, separating_terms
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.counts import CountModel, Family
@@ -49,6 +49,8 @@ class CountData:
         Which arm each row is of, as a position in the names `arms`; only used for a dispersion by arm.
     effects
         Names of the patient effects of the formula, kept for the dims of the draws.
+    weights
+        Of the patients, each of whose rows has it; None for 1 each.
     """
 
     counts: Ints
@@ -59,6 +61,7 @@ class CountData:
     arm: Ints | None = None
     arms: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    weights: Floats | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.exposure) & (np.asarray(self.exposure) > 0)).all():
@@ -84,7 +87,15 @@ class CountData:
             arm=np.asarray(design.frame["arm"].cat.codes, dtype=np.int64),
             arms=design.arms,
             effects=design.effects,
+            weights=design.weights,
         )
+
+    @property
+    def weighting(self) -> Weighting | None:
+        """Weights and clusters by row."""
+        if self.weights is None:
+            return None
+        return Weighting(weights=self.weights[self.patient], cluster=self.patient)
 
 
 def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum likelihood") -> CountFit:
@@ -161,7 +172,7 @@ def count_likelihood(
             if data.arm is None:
                 raise ValueError("a dispersion by arm needs the arm of each row.")
             group, arms = data.arm, data.arms
-    found = maximum(data.counts, data.X, data.exposure, group)
+    found = maximum(data.counts, data.X, data.exposure, group, data.weighting)
     return CountFit(
         method="maximum likelihood",
         terms=data.terms,
@@ -210,6 +221,7 @@ def count_gee(data: CountData, *, family: Family = "negative binomial") -> Count
         data.X,
         data.exposure,
         np.zeros(len(data.counts), np.int64) if family != "poisson" else None,
+        data.weighting,
     )
     alpha = float(start.dispersion[0]) if len(start.dispersion) else 0.0
     estimates, covariance, correlation = _solve_gee(data, alpha, start.coefficients)
@@ -243,8 +255,9 @@ def _solve_gee(data: CountData, alpha: float, start: Floats) -> tuple[Floats, Fl
     X = np.column_stack([np.ones(len(data.counts)), data.X])
     correlation = Exchangeable()
     model = GEE(
-        data.counts, X, groups=data.patient, exposure=data.exposure, family=family, cov_struct=correlation
-    )
+        data.counts, X, groups=data.patient, exposure=data.exposure, family=family, cov_struct=correlation,
+        weights=None if data.weighting is None else data.weighting.weights,
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is checked below
         result = model.fit(start_params=start, ctol=1e-10, maxiter=500)
@@ -268,7 +281,7 @@ def check_maximum_exists(data: CountData) -> None:
 
 def _independence(data: CountData) -> tuple[str, ...]:
     several = int((np.bincount(data.patient) > 1).sum())
-    if not several:
+    if not several or data.weights is not None:  # with weights the sandwich is clustered by patient
         return ()
     return (
         f"{several} patients have several rows, treated as independent: intervals of differences between patients are too narrow, "

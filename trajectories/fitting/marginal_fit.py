@@ -21,6 +21,8 @@ __all__ = ["MarginalFit", "fit_marginal"]
 
 # A direction of the patient effects with a standard deviation below this has none, on the scale of the linear predictor.
 NO_VARIANCE = 1e-3
+# Log-likelihoods by some and by twice as many nodes may differ by this; a likelihood-ratio statistic by twice as much.
+COARSE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +38,7 @@ class MarginalFit:
     loglik
         The log-likelihood there.
     covariance
-        The inverse of the observed information there; NaN for a dispersion of 0.
+        The inverse of the observed information there, of weighted patients where they have weights; NaN for a dispersion of 0.
     attempts
         From where it was found.
     notes
@@ -69,11 +71,17 @@ class MarginalFit:
         scores = self.likelihood.scores(self.theta)
         return np.asarray(self.covariance @ (scores.T @ scores) @ self.covariance)
 
+    @property
+    def weighted(self) -> bool:
+        """Whether patients have weights: then only the sandwich says how sure the estimates are."""
+        return self.adaptor.design.weights is not None
+
     def draws(self, n: int = 4000, seed: int = 0) -> xr.Dataset:
         """Draw parameters from the normal approximation on the optimiser's scale, where cutpoints stay in order: one chain."""
-        known = ~np.isnan(np.diag(self.covariance))
+        covariance = self.robust_covariance() if self.weighted else self.covariance
+        known = ~np.isnan(np.diag(covariance))
         theta = np.repeat(self.theta[None], n, axis=0)
-        root = np.linalg.cholesky(self.covariance[np.ix_(known, known)])
+        root = np.linalg.cholesky(covariance[np.ix_(known, known)])
         theta[:, known] += np.random.default_rng(seed).normal(size=(n, int(known.sum()))) @ root.T
         return self.adaptor.dataset(theta)
 
@@ -87,7 +95,7 @@ class MarginalFit:
 
     def standard_errors(self, *, robust: bool = False) -> xr.Dataset:
         """Standard errors in the user's units, by the delta method; NaN for what is on a boundary."""
-        covariance = self.robust_covariance() if robust else self.covariance
+        covariance = self.robust_covariance() if robust or self.weighted else self.covariance
         unknown = np.isnan(np.diag(covariance))
         inner = np.where(np.isnan(covariance), 0.0, covariance)
         se = {}
@@ -149,6 +157,7 @@ def fit_marginal(
     notes += [
         f"the {adaptor.names[k]} went to 0: the counts vary no more than Poisson counts" for k in top.held
     ]
+    notes += _too_few_nodes(likelihood, top.theta, top.loglik)
     if quadrature == 1 and np.median(np.bincount(design.patient)) < 10:
         notes.append("Laplace's approximation is biased with few rows a patient: quadrature=7 is the default")
     return MarginalFit(
@@ -160,6 +169,21 @@ def fit_marginal(
         attempts=top.attempts,
         notes=tuple(notes),
     )
+
+
+def _too_few_nodes(likelihood: Integrated, theta: Floats, loglik: float) -> list[str]:
+    """Say by how much the quadrature of a binary outcome is off, where it matters; 1 node is Laplace's approximation by choice."""
+    nodes = likelihood.quadrature
+    if likelihood.shape.levels != 2 or nodes == 1:
+        return []
+    more = 2 * nodes + 1
+    off = loglik - Integrated(shape=likelihood.shape, rows=likelihood.rows, quadrature=more).value(theta)
+    if abs(off) < COARSE:
+        return []
+    return [
+        f"{nodes} quadrature nodes a dimension are few for these patients, many of whom have the same outcome at all visits: with {more} the "
+        f"log-likelihood at these estimates differs by {-off:+.2f}; take quadrature={more}"
+    ]
 
 
 def _check(design: Design) -> None:

@@ -15,22 +15,23 @@ from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.patient_effects import lower_entries, lower_triangle
 from trajectories.models.blocks.small_matrices import cholesky, from_left
 
-__all__ = ["Moments", "Profile", "moments", "pack", "profile", "unpack"]
+__all__ = ["Moments", "Profile", "by_patient", "moments", "pack", "profile", "unpack"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
     """Sums over visits: Z'Z (q × q × patient) and Z'[X y] (q × … × patient), [X y]'[X y] over all; and the logarithm of the units of X.
 
-    The restricted likelihood depends on the units of X: `log_units` is the sum of the logarithms of what its columns were divided
-    by, so that the user's units count.
+    `weights` are those of the patients; `rows`, the sum of the weights of the visits, and [X y]'[X y] are weighted. The restricted likelihood
+    depends on the units of X: `log_units` is the sum of the logarithms of what its columns were divided by, so that the user's units count.
     """
 
     ZZ: Floats
     ZD: Floats
     DD: Floats
-    rows: int
+    rows: float
     log_units: float
+    weights: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +43,14 @@ class Profile:
     covariance: Floats
 
 
-def moments(X: Floats, Z: Floats, y: Floats, patient: Ints, log_units: float = 0.0) -> Moments:
-    """Sum up a design: X (rows × fixed effects with the intercept), Z (rows × patient effects), outcome, patient of each row."""
+def moments(
+    X: Floats, Z: Floats, y: Floats, patient: Ints, log_units: float = 0.0, weights: Floats | None = None
+) -> Moments:
+    """Sum up a design: X (rows × fixed effects with the intercept), Z (rows × patient effects), outcome, patient of each row.
+
+    `weights` are those of the patients, by number; None for 1 each.
+    """
+    weights = np.ones(int(patient.max()) + 1) if weights is None else weights
     order = np.argsort(patient, kind="stable")
     starts = np.unique(patient[order], return_index=True)[1]
     D = np.column_stack([X, y])[order]
@@ -51,9 +58,10 @@ def moments(X: Floats, Z: Floats, y: Floats, patient: Ints, log_units: float = 0
     return Moments(
         ZZ=_by_patient_last(np.add.reduceat(z[:, :, None] * z[:, None, :], starts)),
         ZD=_by_patient_last(np.add.reduceat(z[:, :, None] * D[:, None, :], starts)),
-        DD=D.T @ D,
-        rows=len(y),
+        DD=(D * weights[patient[order], None]).T @ D,
+        rows=float(weights[patient].sum()),
         log_units=log_units,
+        weights=weights,
     )
 
 
@@ -74,15 +82,29 @@ def profile(sums: Moments, factor: Floats, residual_sd: float, *, reml: bool) ->
     B = np.einsum("ij,ian->jan", factor, sums.ZD)
     C = cholesky(M, np, variance)
     W = from_left(C, B)
-    A = (sums.DD - sum(w @ w.T for w in W)) / variance
+    A = (sums.DD - sum((sums.weights * w) @ w.T for w in W)) / variance
     information = A[:p, :p]
     fixed = np.linalg.solve(information, A[:p, p])
-    log_det = (sums.rows - q * sums.ZZ.shape[-1]) * np.log(variance)
-    log_det += 2 * sum(np.log(C[j][j]).sum() for j in range(q))
+    log_det = (sums.rows - q * sums.weights.sum()) * np.log(variance)
+    log_det += 2 * sum(sums.weights @ np.log(C[j][j]) for j in range(q))
     deviance = log_det + A[p, p] - A[:p, p] @ fixed + sums.rows * np.log(2 * np.pi)
     if reml:
         deviance += np.linalg.slogdet(information)[1] + 2 * sums.log_units - p * np.log(2 * np.pi)
     return Profile(loglik=float(-deviance / 2), fixed=fixed, covariance=np.linalg.inv(information))
+
+
+def by_patient(
+    X: Floats, Z: Floats, residual: Floats, patient: Ints, factor: Floats, residual_sd: float
+) -> Floats:
+    """The log-likelihood of each patient at residuals y − Xβ, a factor Λ and a residual sd."""
+    sums = moments(X[:, :0], Z, residual, patient)
+    variance, q = residual_sd**2, len(factor)
+    C = cholesky(np.einsum("ij,ikn,kl->jln", factor, sums.ZZ, factor, optimize=True), np, variance)
+    W = from_left(C, np.einsum("ij,ian->jan", factor, sums.ZD))
+    visits, squares = np.bincount(patient), np.bincount(patient, weights=residual**2)
+    log_det = (visits - q) * np.log(variance) + 2 * sum(np.log(C[j][j]) for j in range(q))
+    distance = (squares - sum(w[0] ** 2 for w in W)) / variance
+    return np.asarray(-0.5 * (visits * np.log(2 * np.pi) + log_det + distance))
 
 
 def unpack(theta: Floats, q: int) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.models.base import Design, MixedModel
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
+from trajectories.weighting.values import Weights
 
 if TYPE_CHECKING:
     from trajectories.fitting.profiles import ProfileInterval
@@ -55,12 +56,15 @@ class PointFit:
         "maximum likelihood", "reml" or "gee".
     solution
         The estimator's own result.
+    weights
+        What each patient counted; None for 1 each.
     """
 
     model: MixedModel
     design: Design
     method: Method
     solution: MixedLMFit | CountFit | MarginalFit = field(repr=False)
+    weights: Weights | None = field(default=None, repr=False)
 
     @property
     def loglik(self) -> float:
@@ -69,10 +73,10 @@ class PointFit:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, −2 log-likelihood + 2 parameters; NaN for GEE, and for REML, where it compares nothing in general."""
+        """Akaike's criterion, −2 log-likelihood + 2 parameters; NaN for GEE, with weights, and for REML, where it compares nothing."""
         return (
             np.nan
-            if self.method != "maximum likelihood"
+            if self.method != "maximum likelihood" or self.weights is not None
             else -2 * self.loglik + 2 * self.solution.n_parameters
         )
 
@@ -97,7 +101,9 @@ class PointFit:
         simulated = (SIMULATED,) if self.design.simulated else ()
         # a classical fit of counts says in its own notes what it makes of several rows a patient
         limits = () if isinstance(self.solution, CountFit) else self.model.limitations(self.design)
-        return (*simulated, *self.design.excluded, *limits, *self.solution.notes)
+        weighted = () if self.weights is None else (_weighted(self.weights), *self.weights.caveats)
+        said = (*simulated, *self.design.excluded, *limits, *self.solution.notes, *weighted)
+        return tuple(dict.fromkeys(said))
 
     def draws(self, n: int | None = None, seed: int | None = None) -> xr.Dataset:
         """Draw parameters from the normal approximation: one chain.
@@ -170,7 +176,16 @@ class PointFit:
         """
         from trajectories.fitting.profiles import profile_interval
 
+        self.require_likelihood("a profile-likelihood interval")
         return profile_interval(self, term, ci)
+
+    def require_likelihood(self, what: str) -> None:
+        """Raise a ValueError if patients have weights, with which the sum that was maximised is no log-likelihood."""
+        if self.weights is not None:
+            raise ValueError(
+                f"{what} needs a likelihood, and a weighted sum of log-likelihoods is none: use the robust standard errors of summary(), or "
+                "the bootstrap of tj.contrast."
+            )
 
     def summary(self, ci: float = 0.95, *, robust: bool = False) -> pd.DataFrame:
         """Summarise the parameters: one row a term.
@@ -188,8 +203,9 @@ class PointFit:
         """
         check_ci(ci)
         frame = self._frame(ci, robust)
+        sandwich = robust or self.method == "gee" or self.weights is not None
         frame.attrs.update(
-            interval=f"{ci:.0%} Wald interval ({'robust' if robust or self.method == 'gee' else 'model-based'} standard errors)",
+            interval=f"{ci:.0%} Wald interval ({'robust' if sandwich else 'model-based'} standard errors)",
             method=self.method,
             loglik=self.loglik,
             patients=self.design.n_patients,
@@ -201,14 +217,14 @@ class PointFit:
     def _few(self, robust: bool) -> tuple[str, ...]:
         """Say that a sandwich is too small in a small cohort; a GEE says so in its own notes."""
         n = self.design.n_patients
-        if not robust or self.method == "gee" or n >= FEW_PATIENTS:
+        if not (robust or self.weights is not None) or self.method == "gee" or n >= FEW_PATIENTS:
             return ()
         return (f"robust standard errors are too small with few patients ({n})",)
 
     def _frame(self, ci: float, robust: bool) -> pd.DataFrame:
         if isinstance(self.solution, MarginalFit):
             return _wald_frame(self.solution.estimates(), self.solution.standard_errors(robust=robust), ci)
-        if robust:
+        if robust and self.weights is None:
             raise ValueError(
                 "robust standard errors are those of fits with the patient effects integrated out, and of method='gee'."
             )
@@ -225,7 +241,8 @@ class PointFit:
 
     def __str__(self) -> str:
         summary = self.summary()
-        fit = "no likelihood (GEE)" if np.isnan(self.loglik) else f"log-likelihood {self.loglik:.3f}"
+        kind = "log-likelihood" if self.weights is None else "weighted log-likelihood"
+        fit = "no likelihood (GEE)" if np.isnan(self.loglik) else f"{kind} {self.loglik:.3f}"
         notes = "".join(f"\n  - {note}" for note in self.caveats)
         return (
             f"{type(self.model).__name__}({self.model.formula!r}) by {self.method}{self._integral}: {fit}\n"
@@ -243,12 +260,13 @@ def maximise(
     *,
     method: Method = "maximum likelihood",
     quadrature: int = 7,
+    weights: Weights | None = None,
     progress: bool = True,
 ) -> PointFit:
     """Fit a model by maximum likelihood, or by a relative of it.
 
-    `OrdinalMixed`, and `RelapseCounts` and `LesionCounts` with patient effects: the likelihood with the patient effects integrated out
-    by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), where the integral has a closed form.
+    `OrdinalMixed`, `BinaryMixed`, and `RelapseCounts` and `LesionCounts` with patient effects: the likelihood with the patient effects
+    integrated out by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), where the integral has a closed form.
     `RelapseCounts` and `LesionCounts` without patient effects: negative binomial or Poisson regression with exposure; with several rows a
     patient also GEE, whose rate ratios are population averages.
 
@@ -263,6 +281,10 @@ def maximise(
     quadrature
         Nodes a dimension of the integrals over patient effects; 1 is Laplace's approximation, which R's clmm and glmmTMB use, and which is
         biased where patients have few rows.
+    weights
+        What each patient counts, from `tj.weights` and its relatives: Σ_i w_i log L_i is maximised, with L_i the patient's integral, as the
+        rows inside it are one person's. Patients without a weight, or with 0, are left out and counted. Standard errors are then
+        the sandwich, clustered by patient, which takes the weights as known.
     progress
         Whether to show, in a terminal, how far a search with integrals is.
 
@@ -277,7 +299,8 @@ def maximise(
     FormulaError
         If there are more patient effects than rows of any patient.
     ValueError
-        If the method is not one of the model's, the outcome is constant, or nobody in an arm had a relapse.
+        If the method is not one of the model's, the outcome is constant, nobody in an arm had a relapse, or the weights are of other
+        patients.
     ConvergenceError
         If the likelihood has no maximum, as under separation, or none was found; the message names the terms.
 
@@ -304,7 +327,7 @@ def maximise(
         raise ValueError(
             f"{type(model).__name__} is fitted by {' or '.join(map(repr, allowed))}, not by {method!r}."
         )
-    design = model.design(cohort)
+    design = model.design(cohort) if weights is None else _weighted_design(model, cohort, weights)
     solution: MixedLMFit | CountFit | MarginalFit
     if isinstance(model, GaussianMixed):
         solution = fit_mixedlm(model, design, reml=method == "reml")
@@ -313,7 +336,31 @@ def maximise(
     else:
         with _status(progress) as report:
             solution = fit_marginal(model, design, quadrature=quadrature, report=report)
-    return PointFit(model=model, design=design, method=method, solution=solution)
+    return PointFit(model=model, design=design, method=method, solution=solution, weights=weights)
+
+
+def _weighted_design(model: MixedModel, cohort: Cohort, weights: Weights) -> Design:
+    """Make the design of the patients with a weight above 0; their weights average 1 over it, which does not move the estimates."""
+    values = weights.values[weights.values > 0]
+    ids = cohort.patients["patient"]
+    if not values.index.isin(ids).all():
+        raise ValueError(
+            f"the weights are of other patients than those of '{cohort.name}': make them from this cohort."
+        )
+    kept = ids[ids.isin(values.index)]
+    design = model.design(cohort if len(kept) == len(ids) else cohort.only(kept.tolist()))
+    own = values.reindex(list(design.patient_ids or ())).to_numpy(dtype=float)
+    left_out = [f"{len(ids) - len(kept)} of {len(ids)} patients have no weight and were left out"] * (
+        len(kept) < len(ids)
+    )
+    return replace(design, weights=own / own.mean(), excluded=(*left_out, *design.excluded))
+
+
+def _weighted(weights: Weights) -> str:
+    return (
+        f"weighted: {weights.description} Standard errors are robust and take the weights as known; a bootstrap that makes them anew "
+        "(tj.contrast) allows for their estimation"
+    )
 
 
 @contextmanager
