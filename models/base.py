@@ -334,9 +334,7 @@ def assemble(
     )
 
 
-def visit_rows(
-    formula: str, cohort: Cohort, outcome: str
-) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+def visit_rows(formula: str, cohort: Cohort, outcome: str) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """Take the visits that have the outcome, with the patients' covariates; the columns that the formula names; what was left out."""
     visits, patients, named = cohort.visits, cohort.patients, variables(formula)
     twice = [name for name in named if name in visits.columns and name in patients.columns]

@@ -12,14 +12,15 @@ import numpy as np
 import xarray as xr
 
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, Floats, Ints, MixedModel, Population, Scaling
+from trajectories.models.base import Design, Floats, Ints, MixedModel, Population
 from trajectories.models.blocks import averaging, patient_effects, rate_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
     coefficient_priors,
-    coefficient_values,
-    coefficient_variable,
-    product,
+    column_scaling,
+    fixed_part,
+    fixed_values,
+    fixed_variables,
 )
 from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import negative_binomial_logpmf, poisson_logpmf
@@ -33,7 +34,6 @@ from trajectories.priors import (
     Prior,
     check_location,
     check_scale,
-    values,
     variable,
 )
 
@@ -111,7 +111,9 @@ class CountModel(MixedModel):
         `more_rows` says how patients could have more rows.
         """
         self._check_effects(design, more_rows)
-        coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
+        coefficient_priors(
+            self.priors, design.terms, column_scaling(design)
+        )  # names of terms are checked here
         return design
 
     def _check_effects(self, design: Design, more_rows: str) -> None:
@@ -146,11 +148,10 @@ class CountModel(MixedModel):
 
         with pm.Model(coords=_coords(self, design) | visit_coords(len(design.frame), open_rows)) as model:
             counts = data("counts", design.outcome.astype(np.int64), dims="visit")
-            intercept, beta = self._fixed(design)
+            intercept, beta = fixed_variables(self.priors.intercept, self.priors, design)
             eta = data("log_exposure", np.log(exposure_of(design)), dims="visit") + intercept
             if beta is not None:
-                X = _scaling(design).apply(design.formula.matrices.X)
-                eta = eta + product(data("X_internal", X), beta)
+                eta = eta + fixed_part(beta, design)
             if design.effects:
                 eta = eta + rate_effects.linear_part(self.priors, design)
             dispersion = self._dispersions(len(model.coords["dispersed"]))
@@ -166,19 +167,11 @@ class CountModel(MixedModel):
         import pymc as pm
 
         with pm.Model(coords=_coords(self, design)) as model:
-            intercept, beta = self._fixed(design)
+            intercept, beta = fixed_variables(self.priors.intercept, self.priors, design)
             factor = rate_effects.factor_variable(self.priors, design.effects)
             dispersion = self._dispersions(len(model.coords["dispersed"]))
             pm.Potential(design.formula.response, integral(Population((intercept, dispersion), beta, factor)))
         return model
-
-    def _fixed(self, design: Design) -> tuple[Any, Any]:
-        """Make the variables of the intercept and, if there are terms, of the coefficients."""
-        intercept, beta = variable("intercept_internal", [self.priors.intercept], "one")[0], None
-        if design.terms:
-            priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-            beta = coefficient_variable(priors, _scaling(design).apply(design.formula.matrices.X))
-        return intercept, beta
 
     def _dispersions(self, groups: int) -> Any:
         """Make the variable of the dispersions, if the family has them."""
@@ -210,11 +203,7 @@ class CountModel(MixedModel):
         self, d: dict[str, Floats], design: Design
     ) -> tuple[tuple[Floats, Floats | None], Floats | None]:
         """Read back from draws the intercept and the dispersions, and the coefficients."""
-        x, beta = _scaling(design), None
-        intercept = values("intercept_internal", d, [self.priors.intercept])[..., 0]
-        if design.terms:
-            priors = coefficient_priors(self.priors, design.terms, x)
-            beta = coefficient_values(d, priors, x.apply(design.formula.matrices.X))
+        intercept, beta = fixed_values(d, self.priors.intercept, self.priors, design)
         return (intercept, d.get("dispersion_internal")), beta
 
     def _labelled(
@@ -225,7 +214,7 @@ class CountModel(MixedModel):
         covariance: Floats,
         design: Design,
     ) -> xr.Dataset:
-        x, (intercept, dispersion) = _scaling(design), own
+        x, (intercept, dispersion) = column_scaling(design), own
         beta = np.zeros((*intercept.shape, 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
             design,
@@ -359,10 +348,6 @@ def _new_patients(parameters: xr.Dataset, matrices: Matrices) -> tuple[Floats, F
 def _by_row(samples: Floats, parameters: xr.Dataset, name: str) -> xr.DataArray:
     shape = (parameters.sizes["chain"], parameters.sizes["draw"], -1)
     return xr.DataArray(samples.reshape(shape), dims=("chain", "draw", "row"), name=name)
-
-
-def _scaling(design: Design) -> Scaling:
-    return Scaling.of(design.formula.matrices.X)
 
 
 def exposure_of(design: Design) -> Floats:

@@ -9,11 +9,21 @@ from typing import Any
 import numpy as np
 
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Floats, Scaling
+from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks.data import data
 from trajectories.priors import Normal, Prior, check_location, values, variable
 
-__all__ = ["CoefficientPriors", "coefficient_priors", "coefficient_values", "coefficient_variable", "product"]
+__all__ = [
+    "CoefficientPriors",
+    "coefficient_priors",
+    "coefficient_values",
+    "coefficient_variable",
+    "column_scaling",
+    "fixed_part",
+    "fixed_values",
+    "fixed_variables",
+    "product",
+]
 
 NAME = "coefficients_internal"
 
@@ -76,6 +86,38 @@ def coefficient_values(draws: Mapping[str, Any], priors: list[Prior], X: Floats)
     if not all(isinstance(prior, Normal) for prior in priors):
         return np.asarray(values(NAME, draws, priors))
     return _means(priors) + np.asarray(draws[NAME]) @ _rotation(priors, X).T
+
+
+def column_scaling(design: Design) -> Scaling:
+    """Centre and scale the columns of the fixed terms."""
+    return Scaling.of(design.formula.matrices.X)
+
+
+def fixed_variables(intercept: Prior, priors: CoefficientPriors, design: Design) -> tuple[Any, Any]:
+    """Make the variables of an intercept and, if there are terms, of the coefficients in the open PyMC model."""
+    made, beta = variable("intercept_internal", [intercept], "one")[0], None
+    if design.terms:
+        x = column_scaling(design)
+        own = coefficient_priors(priors, design.terms, x)
+        beta = coefficient_variable(own, x.apply(design.formula.matrices.X))
+    return made, beta
+
+
+def fixed_part(beta: Any, design: Design) -> Any:
+    """x'β of every row in the open PyMC model."""
+    return product(data("X_internal", column_scaling(design).apply(design.formula.matrices.X)), beta)
+
+
+def fixed_values(
+    draws: Mapping[str, Any], intercept: Prior, priors: CoefficientPriors, design: Design
+) -> tuple[Floats, Floats | None]:
+    """Read back from draws what `fixed_variables` made: … and … × terms."""
+    made, beta = np.asarray(values("intercept_internal", draws, [intercept])[..., 0]), None
+    if design.terms:
+        x = column_scaling(design)
+        own = coefficient_priors(priors, design.terms, x)
+        beta = coefficient_values(draws, own, x.apply(design.formula.matrices.X))
+    return made, beta
 
 
 def _means(priors: list[Prior]) -> Floats:

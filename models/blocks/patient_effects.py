@@ -16,13 +16,14 @@ import numpy as np
 import xarray as xr
 
 from trajectories.models.base import Design, Floats, Scaling
-from trajectories.priors import LKJ, Exponential, HalfNormal, check_scale, variable
+from trajectories.priors import LKJ, Exponential, HalfNormal, check_scale, values, variable
 
 __all__ = [
     "PatientPriors",
     "Standardised",
     "covariance_of",
     "effect_variables",
+    "factor_values",
     "from_standard",
     "from_user",
     "lower_entries",
@@ -118,6 +119,12 @@ def slopes(first: Any, variables: Standardised, effects: tuple[str, ...]) -> lis
         standard = L[k, 0] * first + sum(L[k, j] * rest[j - 1] for j in range(1, k + 1))
         made.append(variables.sd[k] * standard)
     return made
+
+
+def factor_values(priors: PatientPriors, draws: dict[str, Floats], effects: tuple[str, ...]) -> Floats:
+    """Read back from draws Λ of `effect_variables`: … × effect × effect."""
+    sd = values("patient_sd_internal", draws, scale_priors(priors, effects))
+    return covariance_of(draws, sd, len(effects))[1]
 
 
 def covariance_of(draws: dict[str, Floats], sd: Floats, q: int) -> tuple[Floats, Floats]:

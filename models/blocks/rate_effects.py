@@ -18,7 +18,7 @@ from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
 from trajectories.models.blocks.data import data
 from trajectories.models.blocks.patient_effects import PatientPriors
-from trajectories.priors import Exponential, HalfNormal, values
+from trajectories.priors import Exponential, HalfNormal
 
 __all__ = ["factor_of", "factor_variable", "linear_part", "on_user_scale"]
 
@@ -58,8 +58,7 @@ def factor_of(priors: PatientPriors, draws: dict[str, Floats], effects: tuple[st
     """Read back from draws what `factor_variable` made: … × effect × effect."""
     if len(effects) == 1:
         return draws["patient_sd_signed"][..., None, None]
-    sd = values("patient_sd_internal", draws, patient_effects.scale_priors(priors, effects))
-    return patient_effects.covariance_of(draws, sd, len(effects))[1]
+    return patient_effects.factor_values(priors, draws, effects)
 
 
 def on_user_scale(

@@ -3,7 +3,13 @@
 from trajectories.estimands.comparing import contrast
 from trajectories.estimands.lesions import lesion_count, lesion_free
 from trajectories.estimands.outcomes import Stabilisation, stabilisation
-from trajectories.estimands.over_time import change, expected_edss, severity_probability, slope
+from trajectories.estimands.over_time import (
+    change,
+    event_probability,
+    expected_edss,
+    severity_probability,
+    slope,
+)
 from trajectories.estimands.population import ExtrapolationWarning
 from trajectories.estimands.rates import relapse_free, relapse_rate
 
@@ -12,6 +18,7 @@ __all__ = [
     "Stabilisation",
     "change",
     "contrast",
+    "event_probability",
     "expected_edss",
     "lesion_count",
     "lesion_free",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -20,9 +20,11 @@ from trajectories.estimands.population import (
     whom,
 )
 from trajectories.estimate import Estimate
-from trajectories.models.base import Design
+from trajectories.formulas import Matrices
+from trajectories.models.base import Design, Floats
+from trajectories.models.binary import BinaryMixed
 
-__all__ = ["change", "expected_edss", "severity_probability", "slope"]
+__all__ = ["change", "event_probability", "expected_edss", "severity_probability", "slope"]
 
 BASELINE = "edss_baseline"
 
@@ -115,7 +117,7 @@ def severity_probability(
     Parameters
     ----------
     fit, at, target, seed
-        As in `expected_edss`.
+        As in `expected_edss`; the fit may also be of `models.BinaryMixed` of EDSS at this threshold.
     threshold
         A level of the EDSS.
 
@@ -126,7 +128,7 @@ def severity_probability(
     Raises
     ------
     ValueError
-        If the threshold is not a level of the EDSS; for the rest see `expected_edss`.
+        If the threshold is not a level of the EDSS, or not that of the `BinaryMixed`; for the rest see `expected_edss`.
 
     Examples
     --------
@@ -137,31 +139,95 @@ def severity_probability(
     >>> tj.severity_probability(fit, 2.0, threshold=6.0).summary()["mean"].round(2).tolist()
     [0.07, 0.14, 0.1]
     """
-    model, times = edss_model(fit), check_times(at)
-    parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
-    first = int(edss.code(threshold))
-    cells = np.stack(
-        [
-            np.stack(
-                [
-                    model.averaged_levels(parameters, *cell(fit.design, rows, arm, t))[:, first:].sum(axis=1)
-                    for t in times
-                ],
-                axis=-1,
+    if isinstance(fit.model, BinaryMixed):
+        if fit.model.threshold != threshold:
+            raise ValueError(
+                f"this fit says whether {fit.model.event}, and nothing of EDSS ≥ {threshold:g}: take event_probability, or fit "
+                f"BinaryMixed with threshold={threshold:g}, or OrdinalMixed, which has all levels."
             )
-            for arm in arms_of(fit.design)
-        ],
-        axis=-2,
+        return event_probability(fit, at, target=target, seed=seed)
+    model, first = edss_model(fit), int(edss.code(threshold))
+    return _probability(
+        fit,
+        check_times(at),
+        lambda parameters, *where: model.averaged_levels(parameters, *where)[:, first:].sum(axis=1),
+        f"EDSS ≥ {threshold:g}",
+        target,
+        seed,
     )
+
+
+def event_probability(
+    fit: Fitted, at: float | Sequence[float], *, target: str = "everyone", seed: int = 0
+) -> Estimate:
+    """Estimate the probability of the event of a binary outcome by arm and time, of a population.
+
+    P(y = 1 | arm a, t) = mean over target patients of ∫ F(intercept + x'β + z'u) N(u; 0, Σ) du. Its contrasts are risk differences and
+    ratios of populations; the coefficients of the model are log odds ratios of one patient.
+
+    Parameters
+    ----------
+    fit
+        A `Fit` or `PointFit` of `models.BinaryMixed`.
+    at, target, seed
+        As in `expected_edss`.
+
+    Returns
+    -------
+    An `Estimate`, probabilities: chain × draw × arm × years.
+
+    Raises
+    ------
+    TypeError
+        If the fit is not of `BinaryMixed`.
+    FormulaError
+        If the formula uses a column of visits other than the time.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        Where a time lies outside the observed follow-up of an arm.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> model = models.BinaryMixed("edss ~ arm * years + (1 | patient)", threshold=4.0)
+    >>> fit = tj.maximise(model, tj.simulated_three_dmts_400(), quadrature=21)
+    >>> event_probability(fit, 2.0).summary()["mean"].round(2).tolist()
+    [0.28, 0.4, 0.35]
+    """
+    model = fit.model
+    if not isinstance(model, BinaryMixed):
+        raise TypeError(
+            f"this needs a fit of models.BinaryMixed, not {type(model).__name__}; for a level of EDSS take severity_probability."
+        )
+    return _probability(fit, check_times(at), model.averaged_probability, model.event, target, seed)
+
+
+def _probability(
+    fit: Fitted,
+    times: list[float],
+    averaged: Callable[[xr.Dataset, Matrices, Floats], Floats],
+    event: str,
+    target: str,
+    seed: int,
+) -> Estimate:
+    """Average a probability over the target at each arm and time."""
+    parameters, rows, arms = fit.draws(seed=seed), target_rows(fit.design, target), arms_of(fit.design)
+    cells = [
+        np.stack([averaged(parameters, *cell(fit.design, rows, arm, t)) for t in times], axis=-1)
+        for arm in arms
+    ]
     warn_outside(fit.design, times)
     return Estimate(
-        name=f"probability of EDSS ≥ {threshold:g}",
-        draws=labelled_draws(cells, parameters, {"arm": arms_of(fit.design), "years": times}),
+        name=f"probability of {event}",
+        draws=labelled_draws(np.stack(cells, axis=-2), parameters, {"arm": arms, "years": times}),
         unit="probability",
-        definition=f"Share of new patients like {whom(fit.design, target)} with EDSS {threshold:g} or more at the time.",
+        definition=f"Share of new patients like {whom(fit.design, target)} with {event} at the time, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
-        higher_is_worse=True,
+        higher_is_worse=event.startswith("EDSS "),
     )
 
 

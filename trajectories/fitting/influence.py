@@ -13,6 +13,7 @@ from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
 from trajectories.fitting.point import PointFit
 from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.models.ordinal import OrdinalMixed
@@ -209,7 +210,7 @@ def _chosen(design: Design, names: list[str], term: str | None) -> list[str]:
 
 
 def _unit(model: MixedModel) -> str:
-    if isinstance(model, OrdinalMixed):
+    if isinstance(model, OrdinalMixed | BinaryMixed):
         return "log odds" if model.link == "logit" else "standard deviations of the latent scale"
     if isinstance(model, CountModel):
         return "log rates"

@@ -29,8 +29,11 @@ __all__ = [
 
 _LOCK = threading.Lock()
 
+# Nodes a dimension where the user names no number.
+USUAL_NODES = 5
 
-def integrated_likelihood(model: MixedModel, design: Design, quadrature: int) -> Integrated:
+
+def integrated_likelihood(model: MixedModel, design: Design, quadrature: int | None) -> Integrated:
     """Make the integrated likelihood of a design as a posterior needs it: on all levels.
 
     Raises
@@ -44,7 +47,8 @@ def integrated_likelihood(model: MixedModel, design: Design, quadrature: int) ->
         raise ValueError(
             f"there are no patient effects in {model.formula!r} to integrate out: leave out integrate_patients, or add '(1 | patient)'."
         )
-    return adaptor_of(model, design, every_level=True).likelihood(quadrature)
+    adaptor = adaptor_of(model, design, every_level=True)
+    return adaptor.likelihood(adaptor.nodes(USUAL_NODES) if quadrature is None else quadrature)
 
 
 def population_model(model: MixedModel, design: Design, likelihood: Integrated) -> Any:

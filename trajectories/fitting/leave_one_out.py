@@ -137,7 +137,7 @@ class LeaveOneOut:
         return str(self)
 
 
-def leave_one_out(fit: Fit, *, quadrature: int = 7, draws: int | None = 500) -> LeaveOneOut:
+def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None = 500) -> LeaveOneOut:
     """Predict each patient from all others, without refitting, by Pareto-smoothed importance sampling.
 
     elpd = Σ_i log p(y_i | y_−i), p(y_i | θ) = ∫ ∏_j p(y_ij | θ, u) N(u; 0, Σ) du: all outcomes of a patient are predicted together, as of
@@ -147,9 +147,10 @@ def leave_one_out(fit: Fit, *, quadrature: int = 7, draws: int | None = 500) -> 
     Parameters
     ----------
     fit
-        Posterior draws of `OrdinalMixed` without visit effects, `GaussianMixed` (closed form), `RelapseCounts` or `LesionCounts`.
+        Posterior draws of `OrdinalMixed` without visit effects, `BinaryMixed`, `GaussianMixed` (closed form), `RelapseCounts` or `LesionCounts`.
     quadrature
-        Nodes a dimension of the integrals over patient effects, as in `maximise`.
+        Nodes a dimension of the integrals over patient effects, as in `maximise`; None is 7, of `BinaryMixed` 21 with an intercept by
+        patient, 15 with a slope too.
     draws
         How many draws a chain to use, spread evenly; None for all.
 
@@ -241,7 +242,7 @@ def _smoothed(loglik: Floats, parameters: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def _by_patient(
-    model: MixedModel, design: Design, parameters: xr.Dataset, quadrature: int
+    model: MixedModel, design: Design, parameters: xr.Dataset, quadrature: int | None
 ) -> tuple[Floats, int | None]:
     """Integrated log-likelihood, samples × patients, and the nodes that were used."""
     if isinstance(model, GaussianMixed):
@@ -252,7 +253,8 @@ def _by_patient(
         np.add.at(total, design.patient, by_row.T)
         return total.T, None
     adaptor = adaptor_of(model, design, every_level=True)
-    return adaptor.likelihood(quadrature).by_patient_at(adaptor.theta_of(parameters)), quadrature
+    nodes = adaptor.nodes(7) if quadrature is None else quadrature
+    return adaptor.likelihood(nodes).by_patient_at(adaptor.theta_of(parameters)), nodes
 
 
 def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset) -> Floats:

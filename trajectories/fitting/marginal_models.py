@@ -26,6 +26,10 @@ __all__ = ["Adaptor", "adaptor_of"]
 # log α below this is α = 0: counts no more variable than Poisson counts.
 LOG_POISSON = -11.0
 
+# Nodes a dimension for binary outcomes, by the number of patient effects. With 400 patients, 9 visits each and a standard deviation of 4 the
+# log-likelihood is off by 6.4 with 5 nodes, 1.8 with 7, 0.08 with 15, 0.03 with 21; with a slope too by 2.7 with 7 nodes, 0.18 with 15.
+BINARY_NODES = {1: 21, 2: 15, 3: 11}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Adaptor(ABC):
@@ -53,6 +57,10 @@ class Adaptor(ABC):
     @abstractmethod
     def rows(self) -> Rows:
         """The rows."""
+
+    def nodes(self, usual: int) -> int:
+        """How many quadrature nodes a dimension to use where the user named no number and `usual` is enough for smooth integrands."""
+        return usual
 
     def likelihood(self, quadrature: int) -> Integrated:
         """The integrated likelihood of the rows."""
@@ -266,6 +274,10 @@ class BinaryAdaptor(Adaptor):
     def rows(self) -> Rows:
         zeros = np.zeros(len(self.design.frame))
         return self._rows(self.design.outcome.astype(np.int64), zeros, zeros.astype(np.int64))
+
+    def nodes(self, usual: int) -> int:
+        """More than usual: of a patient with the same outcome at all visits the integrand is half flat, and far from a normal one."""
+        return max(usual, BINARY_NODES[len(self.design.effects)])
 
     def check_maximum_exists(self) -> None:
         check_events(self.design, self.model.event)

@@ -7,7 +7,7 @@ first category, of the arm the first in the patients table.
 """
 
 from trajectories.formulas.parsing import Matrices, ParsedFormula, level_order, parse, variables
-from trajectories.formulas.syntax import PATIENT, FormulaError
+from trajectories.formulas.syntax import PATIENT, FormulaError, response_of
 from trajectories.formulas.transforms import TRANSFORMS, on_treatment
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "level_order",
     "on_treatment",
     "parse",
+    "response_of",
     "variables",
 ]

@@ -1,0 +1,64 @@
+"""Coordinates of the patient effects of a binary outcome: those of `conditioned_effects`, for a Gaussian stand-in of each patient's visits.
+
+A patient with events at a share p̃ = (events + ½) / (visits + 1) of the visits is taken to have the linear predictor F⁻¹(p̃) at all of them,
+each with the information of one outcome at p̃, for the logit p̃(1 − p̃). Patients with 0 and 1 are then nearly centred, those with the same
+outcome at all visits, who say little, are not. Only coordinates of the sampler rest on it.
+
+400 patients, 9 visits each, EDSS ≥ 4, intercepts with a standard deviation of 4, 4 × 1000 draws: smallest bulk ESS 976, without these
+coordinates (non-centred) 475.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from trajectories.models.base import Design, Floats
+from trajectories.models.blocks import patient_effects
+from trajectories.models.blocks.coefficients import column_scaling, product
+from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
+from trajectories.models.blocks.densities import Link
+
+__all__ = ["event_coordinates", "event_sums"]
+
+
+def event_sums(design: Design, link: Link) -> dict[str, Floats]:
+    """Sums over the visits of each patient, weighted by information: `ZZ`, `Z1`, `Zr` (effect × …) and `ZX` (effect × patient × term)."""
+    X = column_scaling(design).apply(design.formula.matrices.X)
+    Z = patient_effects.patient_scaling(design.formula.matrices.Z).apply(design.formula.matrices.Z)
+    total, q = sum_by_patient(design.patient), Z.shape[1]
+    share = (total(design.outcome) + 0.5) / (total(np.ones(len(Z))) + 1)
+    predictor, information = _working(share, link)
+    Z1 = np.array([information * total(Z[:, k]) for k in range(q)])
+    return {
+        "ZZ": np.array([[information * total(Z[:, j] * Z[:, k]) for k in range(q)] for j in range(q)]),
+        "Z1": Z1,
+        "Zr": predictor * Z1,
+        "ZX": np.array([information[:, None] * total(Z[:, k] * X.T).T for k in range(q)]),
+    }
+
+
+def event_coordinates(
+    sums: Mapping[str, Any], effects: int, intercept: Any, beta: Any, factor: Any, xp: ModuleType
+) -> Coordinates:
+    """Coordinates of the patient effects at these population parameters."""
+    times = product if xp is not np else (lambda matrix, vector: vector @ matrix.T)
+    ones = intercept if xp is not np else intercept[..., None]
+    Zr = [sums["Zr"][k] - ones * sums["Z1"][k] for k in range(effects)]
+    if beta is not None:
+        Zr = [total - times(sums["ZX"][k], beta) for k, total in enumerate(Zr)]
+    ZZ = [[sums["ZZ"][j, k] for k in range(effects)] for j in range(effects)]
+    return coordinates_from_sums(ZZ, Zr, factor, 1.0 if xp is not np else np.ones(1), xp)
+
+
+def _working(share: Floats, link: Link) -> tuple[Floats, Floats]:
+    """Linear predictor at a probability, and the information that one outcome has on it."""
+    from scipy.special import logit, ndtri
+
+    if link == "logit":
+        return np.asarray(logit(share)), share * (1 - share)
+    predictor = ndtri(share)
+    return np.asarray(predictor), np.exp(-(predictor**2)) / (2 * np.pi * share * (1 - share))
