@@ -35,7 +35,7 @@ add("glmmTMB", "dispersion", exp(-rev(answer[5, 1:2])))
 set.seed(20261123)
 patient <- rep(1:60, each = 4); years <- rep(0:3, 60)
 upper <- rbinom(240, 1, plogis(-0.5 + 0.4 * years + rnorm(60, 0, 1.2)[patient]))
-binary <- data.frame(patient = paste0("p", patient), day = round(years * 365.25), edss = 2 + upper)
+binary <- data.frame(patient = paste0("p", patient), day = round(years * 365.25), edss = 2 + upper / 2)
 write.csv(binary, "profile_binary.csv", row.names = FALSE, quote = FALSE)
 binary$years <- binary$day / 365.25
 fit <- glmer(upper ~ years + (1 | patient), family = binomial, data = binary, nAGQ = 15, control = glmerControl(tolPwrss = 1e-12))
