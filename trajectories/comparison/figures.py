@@ -38,7 +38,7 @@ class PublishedFigureError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A normal distribution on a scale: the value there, its standard error, and what must be said of it.
+    """A normal distribution on a scale, or Student's t: the value there, its standard error, and what must be said of it.
 
     Examples
     --------
@@ -49,16 +49,20 @@ class Spread:
     scale: Scale
     value: float
     error: float
+    df: float | None = None
     note: str = ""
 
     def draws(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """Draw on the scale of the figure, not the one on which it is normal; shape (size,)."""
-        return self._back(self.value + self.error * rng.standard_normal(size))
+        unit = rng.standard_normal(size) if self.df is None else rng.standard_t(self.df, size)
+        return self._back(self.value + self.error * unit)
 
     def limits(self, ci: float) -> tuple[float, float]:
         """Return the limits of an interval of this probability, on the scale of the figure."""
-        reach = normal_limit(ci) * self.error
-        lower, upper = self._back(np.array([self.value - reach, self.value + reach]))
+        from scipy.special import stdtrit
+
+        reach = normal_limit(ci) if self.df is None else float(stdtrit(self.df, (1 + ci) / 2))
+        lower, upper = self._back(self.value + self.error * reach * np.array([-1.0, 1.0]))
         return float(lower), float(upper)
 
     def _back(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
