@@ -1,0 +1,169 @@
+"""Weights: what each patient counts, in which target population, and the recipe that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from trajectories.caveats import marks_of
+from trajectories.cohort import Cohort
+
+__all__ = ["Recipe", "Target", "Weights", "normalised"]
+
+type Target = Literal["ATE", "ATT", "ATO", "matching"]
+
+
+class Recipe(Protocol):
+    """The whole procedure that made weights, as a value that can be applied to another cohort."""
+
+    def remade(self, cohort: Cohort) -> Weights:
+        """Make the weights of another cohort in the same way."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Weights:
+    """What each patient counts; made by `weights`, `entropy_balance`, `match` or `weights_of`.
+
+    Weighted outcomes of an arm estimate what the target population would show if all of it were given that arm.
+
+    Parameters
+    ----------
+    values
+        Weights, index `patient`, in the cohort's order, scaled to average 1 within each arm; patients left out are absent.
+    standardisation
+        What each patient counts in the target population, h(x): over it, predictions of an outcome model are averaged. ATE: 1. ATT: 1 for
+        the treated arm, 0 for others. ATO and matching: the function of the propensities that defines them. Same index.
+    arm
+        The arm of each patient. Same index.
+    arms
+        In the cohort's order.
+    target
+        `ATE`, `ATT`, `ATO` or `matching`.
+    treated
+        For ATT, the arm whose patients are the target.
+    description
+        One sentence: the target population and the method.
+    candidates
+        Everybody with complete covariates, those left out afterwards included: column `arm`, then the covariates; index `patient`.
+    cohort_sizes
+        Patients of each arm in the cohort.
+    scales
+        Mean of the unscaled weights in each arm.
+    probabilities
+        Patients × arms; None without a propensity model.
+    caveats
+        What every result that uses these weights must say.
+    notes
+        Who was left out or trimmed.
+    simulated
+        Whether the cohort is simulated.
+    recipe
+        How to make them again.
+
+    Examples
+    --------
+    >>> from trajectories.example_cohorts import simulated_three_dmts_400
+    >>> from trajectories.weighting import propensity, weights
+    >>> cohort = simulated_three_dmts_400()
+    >>> made = weights(propensity(cohort, "arm ~ age + edss_baseline"), target="ATO")
+    >>> made.values.groupby(made.arm).mean().round(12).to_dict()
+    {'alemtuzumab': 1.0, 'fingolimod': 1.0, 'ocrelizumab': 1.0}
+    """
+
+    values: pd.Series = field(repr=False)
+    standardisation: pd.Series = field(repr=False)
+    arm: pd.Series = field(repr=False)
+    arms: tuple[str, ...]
+    target: Target
+    treated: str | None
+    description: str
+    candidates: pd.DataFrame = field(repr=False)
+    cohort_sizes: Mapping[str, int]
+    scales: Mapping[str, float]
+    probabilities: pd.DataFrame | None = field(default=None, repr=False)
+    caveats: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    simulated: bool = False
+    recipe: Recipe = field(repr=False)
+
+    @property
+    def covariates(self) -> pd.DataFrame:
+        """The covariates of the weighted patients, same index as `values`."""
+        return self.candidates.loc[self.values.index].drop(columns="arm")
+
+    @property
+    def raw(self) -> pd.Series:
+        """The weights before they were scaled to average 1 within each arm."""
+        return self.values * self.arm.map(dict(self.scales)).astype(float)
+
+    @property
+    def effective_sample_size(self) -> pd.Series:
+        """(Σw)² / Σw² by arm: how many unweighted patients would be as informative (Kish)."""
+        w = self.values.to_numpy()
+        groups = [w[(self.arm == arm).to_numpy()] for arm in self.arms]
+        return pd.Series(
+            [g.sum() ** 2 / (g**2).sum() for g in groups],
+            index=pd.Index(self.arms, name="arm"),
+            name="effective_sample_size",
+        )
+
+    def remade(self, cohort: Cohort) -> Weights:
+        """Repeat the whole procedure on another cohort, such as a bootstrap resample.
+
+        Formula, estimation of the propensities, target, trimming and matching are those of these weights. Small arms and positivity
+        are not judged again: they were, on the cohort itself.
+
+        Raises
+        ------
+        WeightingError
+            If this cohort lacks an arm or lets nothing be estimated; if the weights were given by hand.
+        """
+        return self.recipe.remade(cohort)
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row an arm: patients in the cohort and weighted, effective sample size, range of the weights, share of the largest."""
+        groups = [self.values[(self.arm == arm).to_numpy()] for arm in self.arms]
+        made = pd.DataFrame(
+            {
+                "in_cohort": [self.cohort_sizes[arm] for arm in self.arms],
+                "weighted": [len(g) for g in groups],
+                "effective": self.effective_sample_size.to_numpy(),
+                "smallest": [g.min() for g in groups],
+                "largest": [g.max() for g in groups],
+                "largest_share": [g.max() / g.sum() for g in groups],
+            },
+            index=pd.Index(self.arms, name="arm"),
+        )
+        made.attrs.update(description=self.description, notes=list(self.notes), caveats=list(self.caveats))
+        return made
+
+    def __str__(self) -> str:
+        marks = [mark.value for mark in marks_of(self.caveats)]
+        said = [str(caveat) for caveat in self.caveats if not marks_of([caveat])]
+        return "\n".join(
+            [
+                *marks,
+                f"Weights: {self.description}",
+                self.summary().round(3).to_string(),
+                "  weights average 1 within each arm; effective: (Σw)²/Σw² patients",
+                *(f"  {note}" for note in (*self.notes, *said)),
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def normalised(raw: pd.Series, arm: pd.Series, arms: tuple[str, ...]) -> tuple[pd.Series, dict[str, float]]:
+    """Scale weights to average 1 within each arm; return them and the means they had."""
+    w, names = raw.to_numpy(dtype=float), arm.to_numpy()
+    scaled, scales = np.empty(len(w)), {}
+    for name in arms:
+        mine = names == name
+        scales[name] = float(w[mine].mean())
+        scaled[mine] = w[mine] / scales[name]
+    return pd.Series(scaled, index=raw.index, name="weight"), scales
