@@ -82,6 +82,14 @@ def test_everything_in_the_summaries_is_compared() -> None:
         assert set(ANSWERS.loc[ANSWERS["case"] == case, "term"]) == set(fit().summary().index)
 
 
+def test_the_intercept_of_a_binary_model_is_minus_a_cutpoint() -> None:
+    cohort = read_cohort(pd.read_csv(REFERENCE / "profile_binary.csv"))
+    model = models.BinaryMixed("edss ~ years + (1 | patient)", threshold=2.5)
+    found = tj.maximise(model, cohort, quadrature=15).profile("intercept")
+    cutpoint = binary().profile("2|2.5")
+    assert (-found.upper, -found.lower) == pytest.approx((cutpoint.lower, cutpoint.upper), abs=2e-3)
+
+
 def drop_under_constraint(fit: PointFit, term: str, value: float, start: np.ndarray) -> float:
     """Twice the drop of the integrated log-likelihood where the term has a value, by sequential quadratic programming under a constraint."""
     assert isinstance(fit.solution, MarginalFit)

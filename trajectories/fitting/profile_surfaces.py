@@ -23,6 +23,7 @@ from trajectories.fitting.marginal_gaussian import moments, profile, unpack
 from trajectories.fitting.marginal_models import LOG_POISSON, OrdinalAdaptor
 from trajectories.fitting.mixedlm import MixedLMFit
 from trajectories.models.base import Design, Floats, Scaling
+from trajectories.models.binary import BinaryMixed
 from trajectories.models.blocks.patient_effects import from_user, lower_entries, patient_scaling
 from trajectories.models.counts import CountModel, dispersion_group
 from trajectories.models.ordinal import CUTPOINTS
@@ -120,7 +121,7 @@ def coordinate_of(fit: PointFit, term: str) -> Coordinate:
         surface = _surface(fit)
         return _scaled(surface, surface.own + k, float(surface.x.sd[k]), value)
     if term == "intercept":
-        return _intercept(_surface(fit), value)
+        return _intercept(_surface(fit), value, -1.0 if isinstance(fit.model, BinaryMixed) else 1.0)
     if term in CUTPOINTS:
         return _cutpoint(fit, CUTPOINTS.index(term), value)
     if term.startswith("dispersion"):
@@ -155,10 +156,12 @@ def _moved(surface: Surface, phi: Floats) -> Floats:
     return np.asarray(phi[..., surface.own : surface.first] @ (surface.x.mean / surface.x.sd))
 
 
-def _intercept(surface: Surface, value: float) -> Coordinate:
+def _intercept(surface: Surface, value: float, sign: float) -> Coordinate:
+    """Of a binary outcome the parameter of the density is a cutpoint, minus the intercept."""
+
     def fill(phi: Floats) -> Floats:
         theta = phi.copy()
-        theta[..., 0] = phi[..., 0] + _moved(surface, phi)
+        theta[..., 0] = sign * (phi[..., 0] + _moved(surface, phi))
         return theta
 
     return Coordinate(surface=surface, phi=_with(surface.theta, 0, value), position=0, fill=fill)
