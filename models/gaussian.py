@@ -325,8 +325,9 @@ class GaussianMixed(EdssModel):
 
     def averaged_edss(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Mean EDSS over weighted rows and new patients, intercept + x̄'β: samples."""
-        mean = Matrices(X=(weights / weights.sum() @ matrices.X)[None, :], Z=matrices.Z[:1])
-        return _means(parameters, mean)[:, 0]
+        mean = weights @ matrices.X / weights.sum(axis=-1, keepdims=True)  # terms, or samples × terms
+        beta = averaging.flat(parameters["coefficients"])
+        return averaging.flat(parameters["intercept"]) + (beta * mean).sum(axis=-1)
 
     def averaged_levels(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Probabilities of the recorded EDSS averaged over weighted rows and new patients: samples × 20.

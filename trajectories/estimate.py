@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import xarray as xr
 
 from trajectories.caveats import converged, warning_lines
 
-__all__ = ["Estimate", "EstimateSet", "check_ci", "normal_limit"]
+__all__ = ["Estimate", "EstimateSet", "Question", "check_ci", "normal_limit"]
 
 SAMPLE = ("chain", "draw")
 
@@ -31,6 +32,30 @@ def normal_limit(ci: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri((1 + ci) / 2))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Question:
+    """What an estimate answers, so that it can be asked of another fit or target population.
+
+    Parameters
+    ----------
+    verb
+        The function that made it, such as `change`.
+    fit
+        Of what it was asked.
+    options
+        The other arguments, by name.
+    """
+
+    verb: Callable[..., Any]
+    fit: Any
+    options: Mapping[str, Any]
+
+    def again(self, fit: Any = None, **options: Any) -> Estimate:
+        """Ask again, of another fit or with other options."""
+        made: Estimate = self.verb(self.fit if fit is None else fit, **{**self.options, **options})
+        return made
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -55,6 +80,8 @@ class Estimate:
         The value that stands for no effect, where there is one: 0 for differences, 1 for ratios.
     higher_is_worse
         Whether a higher value is worse for patients, as figures say beside the axis.
+    asked
+        The question it answers, where it is an estimand of a fit.
 
     Examples
     --------
@@ -74,6 +101,7 @@ class Estimate:
     caveats: tuple[str, ...] = ()
     null: float | None = None
     higher_is_worse: bool = False
+    asked: Question | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.draws.dims[:2] != SAMPLE:

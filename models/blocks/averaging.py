@@ -43,12 +43,14 @@ def patient_variance(covariance: Floats, Z: Floats) -> Floats:
 def level_probabilities(
     beta: Floats, covariance: Floats, cutpoints: Floats, matrices: Matrices, weights: Floats, link: Link
 ) -> Floats:
-    """Average the 20 level probabilities over rows (with weights) and over u ~ N(0, Σ): samples × 20.
+    """Average the 20 level probabilities over rows (with weights: rows, or samples × rows) and over u ~ N(0, Σ): samples × 20.
 
     z'u is a normal scalar, so the average over patients is a one-dimensional integral for any number of patient effects.
     """
     rows, place = np.unique(np.hstack([matrices.X, matrices.Z]), axis=0, return_inverse=True)
-    total = np.bincount(place.ravel(), weights=weights, minlength=len(rows)) / weights.sum()
+    total = np.zeros((len(rows), *weights.shape[:-1]))
+    np.add.at(total, place.ravel(), weights.T)
+    total = (total / weights.sum(axis=-1)).T
     X, Z = rows[:, : matrices.X.shape[1]], rows[:, matrices.X.shape[1] :]
     cumulative = np.zeros_like(cutpoints)
     for z in np.unique(Z, axis=0):
@@ -58,7 +60,8 @@ def level_probabilities(
             np.arange(len(beta)), max(1, len(beta) // 500, len(beta) * len(X) // 100_000)
         ):
             eta = beta[chunk] @ X[here].T
-            cumulative[chunk] += _over_rows(cutpoints[chunk], eta, sd[chunk], total[here], link)
+            share = total[..., here] if total.ndim == 1 else total[np.ix_(chunk, here)]
+            cumulative[chunk] += _over_rows(cutpoints[chunk], eta, sd[chunk], share, link)
     return differences(cumulative)
 
 

@@ -12,35 +12,44 @@ import xarray as xr
 
 from trajectories.estimands.population import (
     Fitted,
+    Population,
     arms_of,
     check_times,
     hypothetical,
-    target_rows,
+    levels_of,
     warn_outside,
+    weighted_mean,
 )
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design, Floats
+from trajectories.models.base import Design
 
 __all__ = ["over_cells"]
 
 
 def over_cells(
-    fit: Fitted, quantity: Callable[[Matrices], Floats], at: Sequence[float] | float | None, target: str
+    fit: Fitted,
+    people: Population,
+    quantity: Callable[[Matrices], xr.DataArray],
+    at: Sequence[float] | float | None,
+    by: Mapping[str, Sequence[Any]] | None = None,
 ) -> xr.DataArray:
-    """Evaluate a quantity (chain × draw) in every arm, period or window, and time; warns where a time was not observed."""
-    dims = _dims(fit.design, at)
+    """Average a quantity (chain × draw × row) over a population by covariates, arm, period or window, and time; warns where not observed."""
+    set_by = levels_of(fit.design, by)
+    dims = {**set_by, **_dims(fit.design, at)}
     if "years" in dims:
         warn_outside(fit.design, dims["years"])
-    rows = target_rows(fit.design, target)
-    cells = []
+    cells, lead = [], (1, 1)
     for combination in itertools.product(*dims.values()):
         levels = dict(zip(dims, combination, strict=True))
+        like = people.setting({name: levels[name] for name in set_by})
         placed = hypothetical(
-            fit.design, _placed(fit.design, rows, levels), levels["arm"], levels.get("years", 0.0)
+            fit.design, _placed(fit.design, like.rows, levels), levels["arm"], levels.get("years", 0.0)
         )
-        cells.append(quantity(fit.design.at(placed)))
+        values = quantity(fit.design.at(placed)).transpose("chain", "draw", "row").to_numpy()
+        lead = values.shape[:2]
+        cells.append(weighted_mean(values.reshape(-1, values.shape[-1]), people.weights))
     stacked = np.stack(cells, axis=-1)
-    shape = (*stacked.shape[:2], *(len(levels) for levels in dims.values()))
+    shape = (*lead, *(len(levels) for levels in dims.values()))
     return xr.DataArray(stacked.reshape(shape), dims=("chain", "draw", *dims), coords=dict(dims))
 
 

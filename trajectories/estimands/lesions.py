@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
 
 from trajectories.estimands.cells import over_cells
-from trajectories.estimands.population import Fitted, whom
-from trajectories.estimate import Estimate
+from trajectories.estimands.population import Fitted, Target, population_of
+from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
-from trajectories.models.base import Floats
 from trajectories.models.blocks.lesion_rows import LESIONS
 from trajectories.models.lesions import LesionCounts
 
@@ -16,7 +18,12 @@ __all__ = ["lesion_count", "lesion_free"]
 
 
 def lesion_count(
-    fit: Fitted, *, at: Sequence[float] | float | None = None, target: str = "everyone", seed: int = 0
+    fit: Fitted,
+    *,
+    at: Sequence[float] | float | None = None,
+    target: Target = "everyone",
+    by: Mapping[str, Sequence[Any]] | None = None,
+    seed: int = 0,
 ) -> Estimate:
     """Estimate the expected number of lesions by arm and, where the formula has them, time, period or window.
 
@@ -30,13 +37,15 @@ def lesion_count(
     at
         Years since the index date, only for a formula with `years`.
     target
-        Whose covariates to standardise over: "everyone" in the model, or the name of an arm.
+        Whose covariates to standardise over: "everyone" in the model, the name of an arm, or `Weights` for their target population.
+    by
+        Patients' covariates of the formula and their values, such as {"edss_baseline": [1.5, 4.0, 6.0]}: everybody is given each.
     seed
         Seed of the draws of a maximum-likelihood fit.
 
     Returns
     -------
-    An `Estimate`: chain × draw × arm [× period or window] [× years].
+    An `Estimate`: chain × draw [× covariates of `by`] × arm [× period or window] [× years].
 
     Raises
     ------
@@ -57,18 +66,21 @@ def lesion_count(
     1.0
     """
     model, outcome = _lesions(fit)
-    parameters = fit.draws(seed=seed)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
 
-    def count(matrices: Matrices) -> Floats:
-        return model.expectation(parameters, matrices).mean("row").to_numpy()
+    def count(matrices: Matrices) -> xr.DataArray:
+        return model.expectation(parameters, matrices)
 
     return Estimate(
         name=LESIONS[outcome],
-        draws=over_cells(fit, count, at, target),
+        draws=over_cells(fit, people, count, at, by),
         unit="lesions a scan" if outcome == "gd_count" else "lesions per year",
-        definition=f"Mean {LESIONS[outcome]} of new patients like {whom(fit.design, target)}, patient effects averaged over.",
+        definition=f"Mean {LESIONS[outcome]} of new patients like {people.words}, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
+        asked=Question(
+            verb=lesion_count, fit=fit, options={"at": at, "target": target, "by": by, "seed": seed}
+        ),
         higher_is_worse=True,
     )
 
@@ -78,21 +90,22 @@ def lesion_free(
     *,
     years: float = 1.0,
     at: Sequence[float] | float | None = None,
-    target: str = "everyone",
+    target: Target = "everyone",
+    by: Mapping[str, Sequence[Any]] | None = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the probability that a scan of a new patient shows no such lesion.
 
     Parameters
     ----------
-    fit, at, target, seed
+    fit, at, target, by, seed
         As in `lesion_count`.
     years
         For new T2 lesions, the time since the scan before; enhancing lesions have no such time.
 
     Returns
     -------
-    An `Estimate`, probabilities: chain × draw × arm [× period or window] [× years].
+    An `Estimate`, probabilities: chain × draw [× covariates of `by`] × arm [× period or window] [× years].
 
     Raises
     ------
@@ -102,20 +115,25 @@ def lesion_free(
         If `years` is not positive, or not 1 for enhancing lesions; as in `lesion_count`; or for a GEE.
     """
     model, outcome = _lesions(fit)
-    parameters = fit.draws(seed=seed)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
 
-    def free(matrices: Matrices) -> Floats:
-        return model.lesion_free(parameters, matrices, years=years).mean("row").to_numpy()
+    def free(matrices: Matrices) -> xr.DataArray:
+        return model.lesion_free(parameters, matrices, years=years)
 
     span = "" if outcome == "gd_count" else f" {years:g} year{'' if years == 1 else 's'} after the one before"
     what = "gadolinium-enhancing" if outcome == "gd_count" else "new T2"
     return Estimate(
         name=f"free of {what} lesions",
-        draws=over_cells(fit, free, at, target),
+        draws=over_cells(fit, people, free, at, by),
         unit="probability",
-        definition=f"Probability that a scan{span} of a new patient like {whom(fit.design, target)} shows no {what} lesion.",
+        definition=f"Probability that a scan{span} of a new patient like {people.words} shows no {what} lesion.",
         source=fit.description,
         caveats=fit.caveats,
+        asked=Question(
+            verb=lesion_free,
+            fit=fit,
+            options={"years": years, "at": at, "target": target, "by": by, "seed": seed},
+        ),
     )
 
 

@@ -14,15 +14,16 @@ from trajectories.caveats import converged, warning_lines
 from trajectories.estimands.over_time import BASELINE, change, change_definition, from_observed_baseline
 from trajectories.estimands.population import (
     Fitted,
+    Population,
+    Target,
     arms_of,
     edss_model,
     hypothetical,
     labelled_draws,
-    target_rows,
-    whom,
+    population_of,
 )
 from trajectories.estimate import Estimate, check_ci
-from trajectories.models.base import Design, EdssModel, Floats
+from trajectories.models.base import EdssModel, Floats
 from trajectories.models.blocks.averaging import flat
 
 __all__ = ["Stabilisation", "stabilisation"]
@@ -191,7 +192,7 @@ def stabilisation(
     since: float = 0.0,
     rule: edss.ChangeRule = edss.TRIAL,
     untreated_drift: float | None = None,
-    target: str = "everyone",
+    target: Target = "everyone",
     seed: int = 0,
 ) -> Stabilisation:
     """Estimate how probable it is that disability stabilised, against a margin that you state.
@@ -215,7 +216,8 @@ def stabilisation(
     untreated_drift
         The change in EDSS points to hold against it, from untreated or earlier patients.
     target, seed
-        As in `expected_edss`; the seed also sets the quasi-random patients.
+        As in `expected_edss`; the seed also sets the quasi-random patients. The probabilities of patients take the target population as it is,
+        without a bootstrap of it.
 
     Returns
     -------
@@ -244,11 +246,11 @@ def stabilisation(
     if at == since:
         raise ValueError(f"at and since must differ; both are {at:g} years.")
     model = edss_model(fit)
-    parameters = fit.draws(seed=seed)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
     group = change(fit, at, since=since, target=target, seed=seed)
     arms = arms_of(fit.design)
     cells = np.stack(
-        [_chances(fit, model, parameters, arm, (since, at), rule, target, seed) for arm in arms], axis=1
+        [_chances(people, model, parameters, arm, (since, at), rule, seed) for arm in arms], axis=1
     )
     start = "the observed baseline EDSS" if from_observed_baseline(fit.design, since) else f"{since:g}"
     coords = {"arm": arms, "basis": list(BASES), "outcome": list(OUTCOMES)}
@@ -257,17 +259,18 @@ def stabilisation(
         draws=labelled_draws(cells, parameters, coords),
         unit="probability",
         definition=(
-            f"Probability that a new patient like {whom(fit.design, target)} is worse, stable or improved from {start} to {at:g} years by "
+            f"Probability that a new patient like {people.words} is worse, stable or improved from {start} to {at:g} years by "
             f"rule {rule.name}, judged by the patient's expected change and by two visits."
         ),
         source=fit.description,
-        caveats=(*group.caveats, *_without_slope(fit.design, target, (since, at))),
+        caveats=(*group.caveats, *_without_slope(people, (since, at))),
     )
     draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
         name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
         higher_is_worse=True,
-        definition=change_definition(fit.design, f"{at:g} years", since, target),
+        definition=change_definition(people, f"{at:g} years", since),
+        asked=group.asked,
     )  # fmt: skip
     return Stabilisation(
         change=whole,
@@ -280,31 +283,29 @@ def stabilisation(
     )
 
 
-def _without_slope(design: Design, target: str, times: tuple[float, float]) -> tuple[str, ...]:
+def _without_slope(people: Population, times: tuple[float, float]) -> tuple[str, ...]:
     """Say so if the patient effects move both times alike, which makes the expected change the same for everybody."""
-    if from_observed_baseline(design, times[0]):
+    if from_observed_baseline(people.design, times[0]):
         return ()
-    rows = target_rows(design, target)
-    first, second = (design.at(hypothetical(design, rows, design.arms[0], t)).Z for t in times)
+    first, second = (people.at(people.design.arms[0], t)[0].Z for t in times)
     return (NO_PATIENT_SLOPE,) if np.array_equal(first, second) else ()
 
 
 def _chances(
-    fit: Fitted,
+    people: Population,
     model: EdssModel,
     parameters: xr.Dataset,
     arm: str,
     times: tuple[float, float],
     rule: edss.ChangeRule,
-    target: str,
     seed: int,
 ) -> Floats:
     """Probabilities of the outcomes in one arm: samples × basis × outcome."""
-    rows = target_rows(fit.design, target)
-    standard, shared, people = _new_patients(len(fit.design.effects), len(rows), seed)
-    chosen = rows.iloc[people].reset_index(drop=True)
-    observed = chosen[BASELINE].to_numpy() if from_observed_baseline(fit.design, times[0]) else None
-    first, second = (fit.design.at(hypothetical(fit.design, chosen, arm, t)) for t in times)
+    design = people.design
+    standard, shared, shares = _new_patients(len(design.effects), seed)
+    chosen = people.rows.iloc[people.place(shares)].reset_index(drop=True)
+    observed = chosen[BASELINE].to_numpy() if from_observed_baseline(design, times[0]) else None
+    first, second = (design.at(hypothetical(design, chosen, arm, t)) for t in times)
     covariance = flat(parameters["patient_covariance"])
     size = len(covariance)
     result = np.empty((size, len(BASES), len(OUTCOMES)))
@@ -343,14 +344,14 @@ def _judged(visits: tuple[Floats, Floats], expected: list[Floats], rule: edss.Ch
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def _new_patients(effects: int, rows: int, seed: int) -> tuple[Floats, Floats, np.ndarray]:
-    """Quasi-random patients: standard normal effects (points × effects) and shared scores (points), rows of the target (points)."""
+def _new_patients(effects: int, seed: int) -> tuple[Floats, Floats, Floats]:
+    """Quasi-random patients: standard normal effects (points × effects) and shared scores (points), places in the target (points; 0 to 1)."""
     from scipy.special import ndtri
     from scipy.stats import qmc
 
     points = qmc.Sobol(d=effects + 2, rng=seed).random(_PATIENTS)
     normal = ndtri(np.clip(points[:, :-1], 1e-12, 1 - 1e-12))
-    return normal[:, :-1], normal[:, -1], np.minimum((points[:, -1] * rows).astype(np.int64), rows - 1)
+    return normal[:, :-1], normal[:, -1], points[:, -1]
 
 
 def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:

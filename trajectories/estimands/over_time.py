@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,16 +12,17 @@ import xarray as xr
 from trajectories import edss
 from trajectories.estimands.population import (
     Fitted,
+    Population,
+    Target,
     arms_of,
-    cell,
     check_times,
     edss_model,
     labelled_draws,
-    target_rows,
+    levels_of,
+    population_of,
     warn_outside,
-    whom,
 )
-from trajectories.estimate import Estimate
+from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
 from trajectories.models.base import Design, Floats
 from trajectories.models.binary import BinaryMixed
@@ -29,8 +32,11 @@ __all__ = ["change", "event_probability", "expected_edss", "severity_probability
 BASELINE = "edss_baseline"
 
 
+type By = Mapping[str, Sequence[Any]] | None
+
+
 def expected_edss(
-    fit: Fitted, at: float | Sequence[float], *, target: str = "everyone", seed: int = 0
+    fit: Fitted, at: float | Sequence[float], *, target: Target = "everyone", by: By = None, seed: int = 0
 ) -> Estimate:
     """Estimate the expected EDSS of each arm at given times.
 
@@ -43,20 +49,23 @@ def expected_edss(
     at
         Years since the index date, one or several.
     target
-        Whose covariates to standardise over: "everyone" in the model, or the name of an arm.
+        Whose covariates to standardise over: "everyone" in the model, the name of an arm, or `Weights` for their target population; with a
+        posterior its patients are then a sample of that population (Bayesian bootstrap).
+    by
+        Patients' covariates of the formula and their values, such as {"edss_baseline": [1.5, 4.0, 6.0]}: everybody is given each.
     seed
         Seed of the draws of a maximum-likelihood fit.
 
     Returns
     -------
-    An `Estimate` in EDSS points: chain × draw × arm × years.
+    An `Estimate` in EDSS points: chain × draw [× covariates of `by`] × arm × years.
 
     Raises
     ------
     TypeError
         If the fit is not of an EDSS model.
     FormulaError
-        If the formula uses a column of visits other than the time.
+        If the formula uses a column of visits other than the time, or lacks a covariate of `by`.
 
     Warns
     -----
@@ -80,25 +89,44 @@ def expected_edss(
     Name: mean, dtype: float64
     """
     model, times = edss_model(fit), check_times(at)
-    parameters, rows = fit.draws(seed=seed), target_rows(fit.design, target)
-    cells = np.stack(
-        [
-            np.stack(
-                [model.averaged_edss(parameters, *cell(fit.design, rows, arm, t)) for t in times], axis=-1
-            )
-            for arm in arms_of(fit.design)
-        ],
-        axis=-2,
-    )
+    people, parameters = population_of(fit, target, seed), fit.draws(seed=seed)
+
+    def mean(placed: Population, arm: str, years: float) -> Floats:
+        return model.averaged_edss(parameters, *placed.at(arm, years))
+
+    draws = _over_cells(people, parameters, mean, times, by)
     warn_outside(fit.design, times)
     return Estimate(
         name="expected EDSS",
-        draws=labelled_draws(cells, parameters, {"arm": arms_of(fit.design), "years": times}),
+        draws=draws,
         unit="EDSS points",
-        definition=f"Mean EDSS at the time, of new patients like {whom(fit.design, target)}, patient effects averaged over.",
+        definition=f"Mean EDSS at the time, of new patients like {people.words}, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
         higher_is_worse=True,
+        asked=Question(
+            verb=expected_edss, fit=fit, options={"at": times, "target": target, "by": by, "seed": seed}
+        ),
+    )
+
+
+def _over_cells(
+    people: Population,
+    parameters: xr.Dataset,
+    quantity: Callable[[Population, str, float], Floats],
+    times: list[float],
+    by: By,
+) -> xr.DataArray:
+    """Evaluate a quantity (samples) of a population by the values of covariates, arm and time: chain × draw × … × arm × years."""
+    levels, arms = levels_of(people.design, by), arms_of(people.design)
+    cells = []
+    for combination in itertools.product(*levels.values()):
+        placed = people.setting(dict(zip(levels, combination, strict=True)))
+        cells += [quantity(placed, arm, t) for arm in arms for t in times]
+    coords = {**levels, "arm": arms, "years": times}
+    samples = np.stack(cells, axis=-1)
+    return labelled_draws(
+        samples.reshape(len(samples), *(len(values) for values in coords.values())), parameters, coords
     )
 
 
@@ -107,7 +135,8 @@ def severity_probability(
     at: float | Sequence[float],
     *,
     threshold: float = 6.0,
-    target: str = "everyone",
+    target: Target = "everyone",
+    by: By = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the probability that EDSS is at or above a threshold, such as 4 or 6, by arm and time.
@@ -116,7 +145,7 @@ def severity_probability(
 
     Parameters
     ----------
-    fit, at, target, seed
+    fit, at, target, by, seed
         As in `expected_edss`; the fit may also be of `models.BinaryMixed` of EDSS at this threshold.
     threshold
         A level of the EDSS.
@@ -145,20 +174,23 @@ def severity_probability(
                 f"this fit says whether {fit.model.event}, and nothing of EDSS ≥ {threshold:g}: take event_probability, or fit "
                 f"BinaryMixed with threshold={threshold:g}, or OrdinalMixed, which has all levels."
             )
-        return event_probability(fit, at, target=target, seed=seed)
+        return event_probability(fit, at, target=target, by=by, seed=seed)
     model, first = edss_model(fit), int(edss.code(threshold))
     return _probability(
         fit,
         check_times(at),
         lambda parameters, *where: model.averaged_levels(parameters, *where)[:, first:].sum(axis=1),
         f"EDSS ≥ {threshold:g}",
-        target,
-        seed,
+        Question(
+            verb=severity_probability,
+            fit=fit,
+            options={"at": at, "threshold": threshold, "target": target, "by": by, "seed": seed},
+        ),
     )
 
 
 def event_probability(
-    fit: Fitted, at: float | Sequence[float], *, target: str = "everyone", seed: int = 0
+    fit: Fitted, at: float | Sequence[float], *, target: Target = "everyone", by: By = None, seed: int = 0
 ) -> Estimate:
     """Estimate the probability of the event of a binary outcome by arm and time, of a population.
 
@@ -169,12 +201,12 @@ def event_probability(
     ----------
     fit
         A `Fit` or `PointFit` of `models.BinaryMixed`.
-    at, target, seed
+    at, target, by, seed
         As in `expected_edss`.
 
     Returns
     -------
-    An `Estimate`, probabilities: chain × draw × arm × years.
+    An `Estimate`, probabilities: chain × draw [× covariates of `by`] × arm × years.
 
     Raises
     ------
@@ -202,7 +234,10 @@ def event_probability(
         raise TypeError(
             f"this needs a fit of models.BinaryMixed, not {type(model).__name__}; for a level of EDSS take severity_probability."
         )
-    return _probability(fit, check_times(at), model.averaged_probability, model.event, target, seed)
+    asked = Question(
+        verb=event_probability, fit=fit, options={"at": at, "target": target, "by": by, "seed": seed}
+    )
+    return _probability(fit, check_times(at), model.averaged_probability, model.event, asked)
 
 
 def _probability(
@@ -210,29 +245,38 @@ def _probability(
     times: list[float],
     averaged: Callable[[xr.Dataset, Matrices, Floats], Floats],
     event: str,
-    target: str,
-    seed: int,
+    asked: Question,
 ) -> Estimate:
     """Average a probability over the target at each arm and time."""
-    parameters, rows, arms = fit.draws(seed=seed), target_rows(fit.design, target), arms_of(fit.design)
-    cells = [
-        np.stack([averaged(parameters, *cell(fit.design, rows, arm, t)) for t in times], axis=-1)
-        for arm in arms
-    ]
+    seed = asked.options["seed"]
+    people = population_of(fit, asked.options["target"], seed)
+    parameters = fit.draws(seed=seed)
+
+    def share(placed: Population, arm: str, years: float) -> Floats:
+        return averaged(parameters, *placed.at(arm, years))
+
+    draws = _over_cells(people, parameters, share, times, asked.options["by"])
     warn_outside(fit.design, times)
     return Estimate(
         name=f"probability of {event}",
-        draws=labelled_draws(np.stack(cells, axis=-2), parameters, {"arm": arms, "years": times}),
+        draws=draws,
         unit="probability",
-        definition=f"Share of new patients like {whom(fit.design, target)} with {event} at the time, patient effects averaged over.",
+        definition=f"Share of new patients like {people.words} with {event} at the time, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
         higher_is_worse=event.startswith("EDSS "),
+        asked=asked,
     )
 
 
 def change(
-    fit: Fitted, at: float | Sequence[float], *, since: float = 0.0, target: str = "everyone", seed: int = 0
+    fit: Fitted,
+    at: float | Sequence[float],
+    *,
+    since: float = 0.0,
+    target: Target = "everyone",
+    by: By = None,
+    seed: int = 0,
 ) -> Estimate:
     """Estimate the change in expected EDSS of each arm since a time, treatment start by default.
 
@@ -241,14 +285,14 @@ def change(
 
     Parameters
     ----------
-    fit, at, target, seed
-        As in `expected_edss`.
+    fit, at, target, by, seed
+        As in `expected_edss`. With by={"edss_baseline": …} the change since 0 is from that value.
     since
         Years since the index date to compare with.
 
     Returns
     -------
-    An `Estimate` in EDSS points: chain × draw × arm × years.
+    An `Estimate` in EDSS points: chain × draw [× covariates of `by`] × arm × years.
 
     Raises
     ------
@@ -264,35 +308,43 @@ def change(
     >>> tj.change(fit, 2.0).summary()["mean"].round(1).item()
     0.5
     """
-    times = check_times(at)
+    times, people = check_times(at), population_of(fit, target, seed)
     if from_observed_baseline(fit.design, since):
-        levels = expected_edss(fit, times, target=target, seed=seed).draws
-        before: float | xr.DataArray = _mean_baseline(fit.design, target)
+        levels = expected_edss(fit, times, target=target, by=by, seed=seed).draws
+        parameters = fit.draws(seed=seed)
+        samples = np.ones(parameters.sizes["chain"] * parameters.sizes["draw"])
+
+        def observed(placed: Population, arm: str, years: float) -> Floats:
+            return placed.mean(BASELINE) * samples
+
+        before = _over_cells(people, parameters, observed, times, by)
     else:
-        levels = expected_edss(fit, sorted({*times, float(since)}), target=target, seed=seed).draws
+        every = sorted({*times, float(since)})
+        levels = expected_edss(fit, every, target=target, by=by, seed=seed).draws
         before = levels.sel(years=float(since), drop=True)
     return Estimate(
         name="change in EDSS",
         draws=levels.sel(years=times) - before,
         unit="EDSS points",
-        definition=change_definition(fit.design, "the time", since, target),
+        definition=change_definition(people, "the time", since),
         source=fit.description,
         caveats=(*fit.caveats, *_baseline_caveats(fit.design, since)),
         null=0.0,
         higher_is_worse=True,
+        asked=Question(
+            verb=change,
+            fit=fit,
+            options={"at": times, "since": since, "target": target, "by": by, "seed": seed},
+        ),
     )
 
 
-def change_definition(design: Design, at: str, since: float, target: str) -> str:
+def change_definition(people: Population, at: str, since: float) -> str:
     """Say which change in mean EDSS is meant."""
     start = f"at {since:g} years"
-    if from_observed_baseline(design, since):
-        start = f"the observed baseline EDSS, {_mean_baseline(design, target):.2f} on average"
-    return f"Mean EDSS at {at} minus {start}, of new patients like {whom(design, target)}; positive is worse."
-
-
-def _mean_baseline(design: Design, target: str) -> float:
-    return float(target_rows(design, target)[BASELINE].mean())
+    if from_observed_baseline(people.design, since):
+        start = f"the observed baseline EDSS, {people.mean(BASELINE).mean():.2f} on average"
+    return f"Mean EDSS at {at} minus {start}, of new patients like {people.words}; positive is worse."
 
 
 def from_observed_baseline(design: Design, since: float) -> bool:
@@ -315,7 +367,12 @@ def _baseline_caveats(design: Design, since: float) -> tuple[str, ...]:
 
 
 def slope(
-    fit: Fitted, between: tuple[float, float] = (0.0, 2.0), *, target: str = "everyone", seed: int = 0
+    fit: Fitted,
+    between: tuple[float, float] = (0.0, 2.0),
+    *,
+    target: Target = "everyone",
+    by: By = None,
+    seed: int = 0,
 ) -> Estimate:
     """Estimate the mean slope of expected EDSS between two times, by arm.
 
@@ -323,14 +380,14 @@ def slope(
 
     Parameters
     ----------
-    fit, target, seed
+    fit, target, by, seed
         As in `expected_edss`.
     between
         The two times, years since the index date.
 
     Returns
     -------
-    An `Estimate` in EDSS points per year: chain × draw × arm.
+    An `Estimate` in EDSS points per year: chain × draw [× covariates of `by`] × arm.
 
     Raises
     ------
@@ -349,7 +406,7 @@ def slope(
     start, end = between
     if not end > start:
         raise ValueError(f"between must be two ascending times, not {between}.")
-    total = change(fit, end, since=start, target=target, seed=seed)
+    total = change(fit, end, since=start, target=target, by=by, seed=seed)
     return Estimate(
         name="slope of EDSS",
         draws=total.draws.isel(years=0, drop=True) / (end - start),
@@ -359,4 +416,7 @@ def slope(
         caveats=total.caveats,
         null=0.0,
         higher_is_worse=True,
+        asked=Question(
+            verb=slope, fit=fit, options={"between": between, "target": target, "by": by, "seed": seed}
+        ),
     )

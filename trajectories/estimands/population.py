@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +12,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajectories.fitting.fit import Fit
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, MixedModel
+from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, Ints, MixedModel
+from trajectories.weighting.values import Weights
 
-__all__ = ["ALL", "ExtrapolationWarning", "Fitted"]
+__all__ = ["ALL", "ExtrapolationWarning", "Fitted", "Population", "Target", "population_of"]
 
 ALL = "all"
+_HERE = str(Path(__file__).parents[1])  # warnings point at the script, not at this package
+
+type Target = str | Weights
 
 
 class ExtrapolationWarning(UserWarning):
@@ -68,20 +74,150 @@ def arms_of(design: Design) -> list[str]:
     return list(design.arms) if design.compares_arms else [ALL]
 
 
-def whom(design: Design, target: str) -> str:
-    """Name the target population in words."""
-    people = design.n_patients if target == "everyone" else design.patients_in(target)
-    return f"the {people} {'patients in the model' if target == 'everyone' else f'of arm {target}'}"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Population:
+    """The patients whose covariates an estimand is standardised over.
+
+    Parameters
+    ----------
+    design
+        Of the fit.
+    rows
+        Covariates, a row a patient.
+    weights
+        What each counts: patients, or samples × patients.
+    words
+        Who they are: "the 400 patients in the model".
+    """
+
+    design: Design
+    rows: pd.DataFrame = field(repr=False)
+    weights: Floats = field(repr=False)
+    words: str
+
+    def at(self, arm: str, years: float) -> tuple[Matrices, Floats]:
+        """Return the formula's matrices with everybody in an arm at a time, and the weights."""
+        return self.design.at(hypothetical(self.design, self.rows, arm, years)), self.weights
+
+    def mean(self, column: str) -> Floats:
+        """Return the mean of a covariate: one number, or one a sample."""
+        return np.asarray(weighted_mean(self.rows[column].to_numpy(dtype=float), self.weights))
+
+    def place(self, shares: Floats) -> Ints:
+        """Return the row at each share (0 to 1) of the population, rows in order."""
+        total = np.cumsum(self.weights if self.weights.ndim == 1 else self.weights.mean(axis=0))
+        place = np.searchsorted(total / total[-1], shares, side="right")
+        return np.minimum(place, len(total) - 1)
+
+    def setting(self, values: Mapping[str, Any]) -> Population:
+        """Return the same patients with covariates set to values."""
+        if not values:
+            return self
+        rows = self.rows.copy()
+        for name, value in values.items():
+            column = rows[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                rows[name] = pd.Categorical(
+                    [value] * len(rows), categories=column.cat.categories, ordered=column.cat.ordered
+                )
+            else:
+                rows[name] = [value] * len(rows)
+        said = ", ".join(f"{name} {_said(value)}" for name, value in values.items())
+        return replace(self, rows=rows, words=f"{self.words}, with {said}")
 
 
-def target_rows(design: Design, target: str) -> pd.DataFrame:
-    """Return the covariates of the target population, one row a patient."""
+def weighted_mean(values: Floats, weights: Floats) -> Floats:
+    """Average values (… × row) with weights (row, or sample × row): …, or sample."""
+    return np.asarray((values * weights).sum(axis=-1) / weights.sum(axis=-1))
+
+
+def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
+    """Find the population that `target` names.
+
+    Of weights it is their target population: patients count by h(x). With a posterior the patients are a sample of that population and
+    get weights of the Bayesian bootstrap (Dirichlet(1, …, 1) times h) draw by draw, so that the estimate is one of the population.
+
+    Source: Rubin (1981), Annals of Statistics 9:130, doi:10.1214/aos/1176345338.
+    """
+    design = fit.design
+    if isinstance(target, Weights):
+        counts = _counts_of(design, target)
+        weights = counts
+        if isinstance(fit, Fit):
+            size = fit.parameters.sizes["chain"] * fit.parameters.sizes["draw"]
+            drawn = np.random.default_rng([seed, 1981]).standard_exponential((size, len(counts)))
+            weights = drawn * counts
+        inside = int((counts > 0).sum())
+        words = f"the target population of the weights ({target.target}; {inside} patients count in it)"
+        return Population(design=design, rows=design.target, weights=weights, words=words)
     if target == "everyone":
-        return design.target
+        words = f"the {design.n_patients} patients in the model"
+        return Population(design=design, rows=design.target, weights=np.ones(design.n_patients), words=words)
     rows = design.target[design.target["arm"].astype(str) == target]
     if rows.empty:
-        raise ValueError(f"target must be 'everyone' or one of {', '.join(design.arms)}, not {target!r}.")
-    return rows
+        raise ValueError(
+            f"target must be 'everyone', weights, or one of {', '.join(design.arms)}, not {target!r}."
+        )
+    return Population(
+        design=design, rows=rows, weights=np.ones(len(rows)), words=f"the {len(rows)} of arm {target}"
+    )
+
+
+def _counts_of(design: Design, weights: Weights) -> Floats:
+    """What each patient of the design counts in the target population of weights."""
+    if design.patient_ids is None:
+        raise ValueError(
+            "this fit was loaded from a file, which holds no identifiers: weights cannot be matched to its patients. Fit anew, or name an arm."
+        )
+    counts = weights.standardisation.reindex(list(design.patient_ids)).fillna(0.0).to_numpy(dtype=float)
+    if not (counts > 0).any():
+        raise ValueError(
+            "nobody of this fit is in the target population of the weights: make them from the same cohort."
+        )
+    return counts
+
+
+def levels_of(design: Design, by: Mapping[str, Sequence[Any]] | None) -> dict[str, list[Any]]:
+    """Check the covariates and values that an estimand is asked for by, and warn where values were not observed."""
+    made: dict[str, list[Any]] = {}
+    for name, values in (by or {}).items():
+        if name not in design.target.columns or name == "arm":
+            have = [column for column in design.target.columns if column != "arm"]
+            raise FormulaError(
+                f"by={name!r} is no patients' covariate of the formula, so the effect cannot depend on it; there are: "
+                f"{', '.join(have) or 'none'}."
+            )
+        made[name] = [
+            value if isinstance(value, str) else float(value)
+            for value in np.atleast_1d(np.asarray(values, dtype=object))
+        ]
+        _check_values(design.target[name], name, made[name])
+    return made
+
+
+def _check_values(column: pd.Series, name: str, values: list[Any]) -> None:
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"by={name!r} needs different values, not {values}.")
+    if not pd.api.types.is_numeric_dtype(column):
+        unknown = [value for value in values if value not in set(column.astype(str))]
+        if unknown:
+            raise ValueError(
+                f"nobody has {name} {unknown[0]!r}; there are: {', '.join(sorted(set(column.astype(str))))}."
+            )
+        return
+    if any(isinstance(value, str) for value in values):
+        raise ValueError(f"{name} is a number, and by= has {values}.")
+    low, high = float(column.min()), float(column.max())
+    if outside := [value for value in values if not low <= value <= high]:
+        warnings.warn(
+            f"{name} {', '.join(f'{v:g}' for v in outside)} lies outside what was observed ({low:g} to {high:g}): the model extrapolates.",
+            ExtrapolationWarning,
+            skip_file_prefixes=(_HERE,),
+        )
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def hypothetical(design: Design, rows: pd.DataFrame, arm: str, years: float) -> pd.DataFrame:
@@ -98,11 +234,6 @@ def hypothetical(design: Design, rows: pd.DataFrame, arm: str, years: float) -> 
     return placed
 
 
-def cell(design: Design, rows: pd.DataFrame, arm: str, years: float) -> tuple[Matrices, Floats]:
-    """Return the formula's matrices for an arm and time, and equal weights."""
-    return design.at(hypothetical(design, rows, arm, years)), np.ones(len(rows))
-
-
 def labelled_draws(
     samples: Floats, parameters: xr.Dataset, coords: Mapping[str, Sequence[Any]]
 ) -> xr.DataArray:
@@ -114,7 +245,6 @@ def labelled_draws(
 
 def warn_outside(design: Design, times: list[float]) -> None:
     """Warn where times lie outside the observed follow-up of an arm."""
-    here = str(Path(__file__).parents[1])  # the warning points at the script, not at this package
     for arm in design.arms if design.compares_arms else (None,):
         first, last = design.followup(arm)
         outside = [t for t in times if t < first - 0.5 or t > last + 0.1]
@@ -123,5 +253,5 @@ def warn_outside(design: Design, times: list[float]) -> None:
                 f"{', '.join(f'{t:g}' for t in outside)} years lie outside the observed follow-up"
                 f"{'' if arm is None else f' of {arm}'} ({first:.2f} to {last:.2f} years): the model extrapolates.",
                 ExtrapolationWarning,
-                skip_file_prefixes=(here,),
+                skip_file_prefixes=(_HERE,),
             )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
 
 from trajectories.estimands.cells import over_cells
-from trajectories.estimands.population import Fitted, whom
-from trajectories.estimate import Estimate
+from trajectories.estimands.population import Fitted, Target, population_of
+from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
-from trajectories.models.base import Floats
 from trajectories.models.relapses import RelapseCounts
 
 __all__ = ["relapse_free", "relapse_rate"]
 
 
 def relapse_rate(
-    fit: Fitted, *, at: Sequence[float] | float | None = None, target: str = "everyone", seed: int = 0
+    fit: Fitted,
+    *,
+    at: Sequence[float] | float | None = None,
+    target: Target = "everyone",
+    by: Mapping[str, Sequence[Any]] | None = None,
+    seed: int = 0,
 ) -> Estimate:
     """Estimate the relapse rate by arm and, where the formula has it, by period or window.
 
@@ -28,13 +35,15 @@ def relapse_rate(
     at
         Years since the index date, only for a formula with `years`.
     target
-        Whose covariates to standardise over: "everyone" in the model, or the name of an arm.
+        Whose covariates to standardise over: "everyone" in the model, the name of an arm, or `Weights` for their target population.
+    by
+        Patients' covariates of the formula and their values, such as {"edss_baseline": [1.5, 4.0, 6.0]}: everybody is given each.
     seed
         Seed of the draws of a maximum-likelihood fit.
 
     Returns
     -------
-    An `Estimate`: chain × draw × arm [× period or window] [× years].
+    An `Estimate`: chain × draw [× covariates of `by`] × arm [× period or window] [× years].
 
     Raises
     ------
@@ -49,18 +58,21 @@ def relapse_rate(
         Where a time lies outside the observed follow-up of an arm.
     """
     model = _counts(fit)
-    parameters = fit.draws(seed=seed)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
 
-    def rate(matrices: Matrices) -> Floats:
-        return model.expectation(parameters, matrices).mean("row").to_numpy()
+    def rate(matrices: Matrices) -> xr.DataArray:
+        return model.expectation(parameters, matrices)
 
     return Estimate(
         name="relapse rate",
-        draws=over_cells(fit, rate, at, target),
+        draws=over_cells(fit, people, rate, at, by),
         unit="relapses per person-year",
-        definition=f"Mean yearly relapse rate of new patients like {whom(fit.design, target)}, patient effects averaged over.",
+        definition=f"Mean yearly relapse rate of new patients like {people.words}, patient effects averaged over.",
         source=fit.description,
         caveats=fit.caveats,
+        asked=Question(
+            verb=relapse_rate, fit=fit, options={"at": at, "target": target, "by": by, "seed": seed}
+        ),
         higher_is_worse=True,
     )
 
@@ -70,35 +82,41 @@ def relapse_free(
     *,
     years: float = 1.0,
     at: Sequence[float] | float | None = None,
-    target: str = "everyone",
+    target: Target = "everyone",
+    by: Mapping[str, Sequence[Any]] | None = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the probability that a new patient has no relapse in a span of time.
 
     Parameters
     ----------
-    fit, at, target, seed
+    fit, at, target, by, seed
         As in `relapse_rate`.
     years
         Length of the span, in years.
 
     Returns
     -------
-    An `Estimate`, probabilities: chain × draw × arm [× period or window] [× years].
+    An `Estimate`, probabilities: chain × draw [× covariates of `by`] × arm [× period or window] [× years].
     """
     model = _counts(fit)
-    parameters = fit.draws(seed=seed)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
 
-    def free(matrices: Matrices) -> Floats:
-        return model.relapse_free(parameters, matrices, years=years).mean("row").to_numpy()
+    def free(matrices: Matrices) -> xr.DataArray:
+        return model.relapse_free(parameters, matrices, years=years)
 
     return Estimate(
         name=f"free of relapses for {years:g} year{'' if years == 1 else 's'}",
-        draws=over_cells(fit, free, at, target),
+        draws=over_cells(fit, people, free, at, by),
         unit="probability",
-        definition=f"Probability that a new patient like {whom(fit.design, target)} has no relapse in {years:g} year(s).",
+        definition=f"Probability that a new patient like {people.words} has no relapse in {years:g} year(s).",
         source=fit.description,
         caveats=fit.caveats,
+        asked=Question(
+            verb=relapse_free,
+            fit=fit,
+            options={"years": years, "at": at, "target": target, "by": by, "seed": seed},
+        ),
     )
 
 
