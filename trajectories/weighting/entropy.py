@@ -173,7 +173,7 @@ def _unreachable(D: Floats, terms: Sequence[str], arm: str) -> str:
     )
     off = np.abs(best.x[n : n + p] - best.x[n + p :])
     named = ", ".join(
-        f"{terms[k]} (off by at least {off[k]:.2g} SD)" for k in np.argsort(-off) if off[k] > 1e-8
+        f"{terms[k]} (off by {off[k]:.2g} SD at best)" for k in np.argsort(-off) if off[k] > 1e-8
     )
     where = named or f"{', '.join(terms)} together, only at the edge of what is possible"
     return (

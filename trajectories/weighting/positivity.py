@@ -63,8 +63,8 @@ def _region(scores: Propensity, low: Flags, arm: str) -> str:
             continue
         described.append((n / inside.sum(), f"{name} {text} ({_counts(inside, scores, arm, low)})"))
     described.sort(key=lambda found: -found[0])
-    where = ", and ".join(text for _, text in described[:2]) or "no single covariate marks them off"
-    return f"{n} hardly ever {arm}: they have {where}"
+    told = [text for share, text in described[:2] if share >= described[0][0] / 2]
+    return f"{n} with hardly any chance of {arm} have {' and '.join(told) or 'nothing in common in any single covariate'}"
 
 
 def _range(column: pd.Series, low: Flags) -> tuple[Flags, str]:
