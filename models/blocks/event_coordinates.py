@@ -1,11 +1,11 @@
 """Coordinates of the patient effects of a binary outcome: those of `conditioned_effects`, for a Gaussian stand-in of each patient's visits.
 
-A patient with events at a share p̃ = (events + ½) / (visits + 1) of the visits is taken to have the linear predictor F⁻¹(p̃) at all of them,
-each with the information of one outcome at p̃, for the logit p̃(1 − p̃). Patients with 0 and 1 are then nearly centred, those with the same
-outcome at all visits, who say little, are not. Only coordinates of the sampler rest on it.
+A patient with events at a share p of the visits is taken to have the linear predictor F⁻¹(p) at all of them, each with the information of
+one outcome at p, for the logit p(1 − p). So patients with 0 and 1 are nearly centred; those with the same outcome at all visits, who
+say only on which side they are, are not. Only coordinates of the sampler rest on it.
 
-400 patients, 9 visits each, EDSS ≥ 4, intercepts with a standard deviation of 4, 4 × 1000 draws: smallest bulk ESS 976, without these
-coordinates (non-centred) 475.
+Smallest bulk ESS of 4 × 500 draws, EDSS ≥ 4, intercepts with a standard deviation of 4: 400 patients with 9 visits 874, 40 with 5 visits 653;
+with a little information of patients with the same outcome too, that at (events + ½) / (visits + 1), 522 and 173.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def event_sums(design: Design, link: Link) -> dict[str, Floats]:
     X = column_scaling(design).apply(design.formula.matrices.X)
     Z = patient_effects.patient_scaling(design.formula.matrices.Z).apply(design.formula.matrices.Z)
     total, q = sum_by_patient(design.patient), Z.shape[1]
-    share = (total(design.outcome) + 0.5) / (total(np.ones(len(Z))) + 1)
-    predictor, information = _working(share, link)
+    events, visits = total(design.outcome), total(np.ones(len(Z)))
+    predictor, information = _working(events, visits, link)
     Z1 = np.array([information * total(Z[:, k]) for k in range(q)])
     return {
         "ZZ": np.array([[information * total(Z[:, j] * Z[:, k]) for k in range(q)] for j in range(q)]),
@@ -54,11 +54,13 @@ def event_coordinates(
     return coordinates_from_sums(ZZ, Zr, factor, 1.0 if xp is not np else np.ones(1), xp)
 
 
-def _working(share: Floats, link: Link) -> tuple[Floats, Floats]:
-    """Linear predictor at a probability, and the information that one outcome has on it."""
+def _working(events: Floats, visits: Floats, link: Link) -> tuple[Floats, Floats]:
+    """Linear predictor of each patient, and the information that one outcome has on it; 0 where all outcomes are the same."""
     from scipy.special import logit, ndtri
 
+    mixed = (events > 0) & (events < visits)
+    share = np.where(mixed, events / visits, 0.5)
     if link == "logit":
-        return np.asarray(logit(share)), share * (1 - share)
-    predictor = ndtri(share)
-    return np.asarray(predictor), np.exp(-(predictor**2)) / (2 * np.pi * share * (1 - share))
+        return np.asarray(logit(share)), np.where(mixed, share * (1 - share), 0.0)
+    predictor = np.asarray(ndtri(share))
+    return predictor, np.where(mixed, np.exp(-(predictor**2)) / (2 * np.pi * share * (1 - share)), 0.0)
