@@ -15,6 +15,8 @@ import trajectories as tj
 from trajectories import models
 from trajectories.caveats import Mark, marks_of
 from trajectories.cohort import Cohort
+from trajectories.fitting import leave_one_out as loo
+from trajectories.fitting import left_out
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.leave_one_out import LeaveOneOut, _by_patient, compare, leave_one_out
@@ -319,3 +321,86 @@ def test_a_fit_that_did_not_converge_says_so(grid: Grid) -> None:
     assert str(result).startswith(Mark.NOT_CONVERGED.value)
     assert Mark.SIMULATED in marks_of(result.caveats)
     assert not compare({"a": result, "b": result})["converged"].any()
+
+
+def test_refits_are_the_posteriors_without_these_patients(
+    grid: Grid, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # log p(y_i | y_-i) by brute force: the model's own priors on the grid, which is flat otherwise
+    prior = stats.norm.logpdf(grid.points[:, 0], 0, 1.5) + stats.halfnorm.logpdf(grid.points[:, 1])
+    without = grid.loglik.sum(axis=1)[:, None] - grid.loglik + prior[:, None]
+    exact = special.logsumexp(without + grid.loglik, axis=0) - special.logsumexp(without, axis=0)
+    fit = tj.sample(POISSON, cohort, draws=1000, tune=500, chains=2, seed=1, progress=False)
+    plain = leave_one_out(fit, draws=None)
+    highest = np.sort(plain.pareto_k)[-2:]
+    monkeypatch.setattr(loo, "HIGHEST_K", float(highest[0]) - 1e-9)  # the two that move the posterior most
+    result = leave_one_out(fit, draws=None, refit=True, progress=False)
+    assert len(result.refitted) == 2
+    assert (plain.unreliable, result.unreliable) == (2, 0)
+    chosen = list(result.refitted)
+    assert (result.elpd_by_patient[chosen] != plain.elpd_by_patient[chosen]).all()
+    # standard error of a mean over 2000 draws with half as many effective
+    np.testing.assert_allclose(result.elpd_by_patient[chosen], exact[chosen], atol=0.06)
+    others = np.setdiff1d(np.arange(PATIENTS), chosen)
+    np.testing.assert_array_equal(result.elpd_by_patient[others], plain.elpd_by_patient[others])
+    np.testing.assert_allclose(
+        result.elpd_by_patient + result.p_loo_by_patient, plain.elpd_by_patient + plain.p_loo_by_patient
+    )
+    assert "sampled anew without each of 2 patients" in str(result)
+    assert result.to_frame()["refitted"].sum() == 2
+
+
+def test_refits_that_did_not_converge_are_not_used(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = grid.fit(draws=100, seed=1)
+    bad = replace(fit, found=(Problem(what="R-hat above 1.01", serious=True),))
+    monkeypatch.setattr(loo, "HIGHEST_K", -np.inf)
+    monkeypatch.setattr(
+        left_out, "posteriors_without", lambda fit, patients, progress: ((p, bad) for p in patients)
+    )
+    result = leave_one_out(fit, refit=True)
+    assert (result.unreliable, result.refitted) == (PATIENTS, ())
+    assert f"{PATIENTS} of {PATIENTS} refits did not converge" in str(result)
+
+
+@pytest.mark.parametrize("model", [POISSON, models.RelapseCounts("relapses ~ 1", family="poisson")])
+def test_terms_of_some_patients_are_those_of_all(model: models.RelapseCounts, cohort: Cohort) -> None:
+    design = model.design(cohort)
+    parameters = hand_made_counts(design)
+    every, _ = _by_patient(model, design, parameters, 9)
+    some, _ = _by_patient(model, design, parameters, 9, [7, 2])
+    np.testing.assert_allclose(some, every[:, [7, 2]], rtol=1e-10)
+    gaussian = models.GaussianMixed("edss ~ years + (1 | patient)")
+    visits = gaussian.design(gaussian_cases.cohort("slopes"))
+    drawn = gaussian_cases.hand_made(gaussian, visits, draws=3)
+    np.testing.assert_array_equal(
+        _by_patient(gaussian, visits, drawn, None, [5])[0],
+        _by_patient(gaussian, visits, drawn, None)[0][:, [5]],
+    )
+
+
+def hand_made_counts(design: Design) -> xr.Dataset:
+    points = np.random.default_rng(3).normal([0.0, 1.0], [0.25, 0.1], size=(1, 4, 2))
+    made = fit_of(POISSON, design, points).parameters
+    if design.effects:
+        return made
+    made = made.drop_dims("effect")
+    # a posterior of one patient less, as a refit has it
+    return made.assign(
+        patient_effects=(("chain", "draw", "patient", "effect"), np.zeros((1, 4, PATIENTS - 1, 0)))
+    )
+
+
+def test_a_design_without_a_patient_is_that_of_the_other_patients() -> None:
+    cohort = hand_made.cohort({"old": 6, "new": 6})
+    design, ids = ORDINAL.design(cohort), cohort.patients["patient"].tolist()
+    other = ORDINAL.design(cohort.only([name for place, name in enumerate(ids) if place != 4]))
+    made = left_out.without(design, 4)
+    np.testing.assert_array_equal(made.formula.matrices.X, other.formula.matrices.X)
+    np.testing.assert_array_equal(made.formula.matrices.Z, other.formula.matrices.Z)
+    np.testing.assert_array_equal(made.outcome, other.outcome)
+    np.testing.assert_array_equal(made.patient, other.patient)
+    assert made.target["arm"].tolist() == other.target["arm"].tolist()
+    assert made.n_patients == 11
+    alone = ORDINAL.design(hand_made.cohort({"old": 6, "new": 1}))
+    with pytest.raises(ValueError, match=r"without patient 6 the term 'arm\[new\]' is the same"):
+        left_out.without(alone, 6)

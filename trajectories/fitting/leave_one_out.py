@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,9 @@ import xarray as xr
 from trajectories.caveats import converged, warning_lines
 from trajectories.fitting.diagnostics import population
 from trajectories.fitting.fit import Fit
+from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import Design, Floats, Ints, MixedModel
 from trajectories.models.blocks import averaging
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
@@ -49,6 +50,8 @@ class LeaveOneOut:
         How many draws were used.
     quadrature
         Nodes a dimension of the integrals over patient effects; None where they have a closed form, or there are none.
+    refitted
+        Patients, by their place in the design, whose elpd is from the posterior sampled anew without them.
     caveats
         Sentences that every output must carry.
     """
@@ -60,6 +63,7 @@ class LeaveOneOut:
     pareto_k: Floats = field(repr=False)
     draws: int
     quadrature: int | None
+    refitted: tuple[int, ...] = ()
     caveats: tuple[str, ...] = ()
 
     @property
@@ -89,16 +93,19 @@ class LeaveOneOut:
 
     @property
     def unreliable(self) -> int:
-        """How many patients have a Pareto k above the limit."""
-        return int((~(self.pareto_k <= self.limit_of_k)).sum())
+        """How many patients have a Pareto k above the limit, and were not refitted."""
+        high = ~(self.pareto_k <= self.limit_of_k)
+        high[list(self.refitted)] = False
+        return int(high.sum())
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row a patient of the design, in its order and without identifiers: elpd, p_loo, pareto_k, rows."""
+        """Return a row a patient of the design, in its order and without identifiers: elpd, p_loo, pareto_k, refitted, rows."""
         return pd.DataFrame(
             {
                 "elpd": self.elpd_by_patient,
                 "p_loo": self.p_loo_by_patient,
                 "pareto_k": self.pareto_k,
+                "refitted": np.isin(np.arange(self.n_patients), self.refitted),
                 "rows": np.bincount(self.design.patient, minlength=self.n_patients),
             }
         ).rename_axis("patient")
@@ -115,6 +122,7 @@ class LeaveOneOut:
             draws=self.draws,
             limit_of_k=self.limit_of_k,
             unreliable=self.unreliable,
+            refitted=len(self.refitted),
             caveats=list(self.caveats),
         )
         return frame
@@ -124,9 +132,12 @@ class LeaveOneOut:
         how = f"patient effects integrated out {nodes}" if self.design.effects else "no patient effects"
         worst = float(np.max(self.pareto_k))
         notes = "".join(f"\n  - {note}" for note in self.caveats)
-        said = f"{self.unreliable} of {self.n_patients} patients have a Pareto k above {self.limit_of_k:.2f} (largest {worst:.2f})"
+        left = " and were not refitted" if self.refitted else ""
+        said = f"{self.unreliable} of {self.n_patients} patients have a Pareto k above {self.limit_of_k:.2f}{left} (largest {worst:.2f})"
         if self.unreliable:
-            said += ": what is said of them, and the sum, is unreliable, most often too good; draw more, or refit without them"
+            said += ": what is said of them, and the sum, is unreliable, most often too good; draw more, or refit=True"
+        if self.refitted:
+            said += f"\n  the posterior was sampled anew without each of {len(self.refitted)} patients"
         return (
             f"{warning_lines(self.caveats)}Leave-one-patient-out of {type(self.model).__name__}({self.model.formula!r})\n"
             f"{self.n_patients} patients, {len(self.design.frame)} rows of '{self.design.cohort_name}', {self.draws} posterior draws; {how}\n"
@@ -137,8 +148,15 @@ class LeaveOneOut:
         return str(self)
 
 
-def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None = 500) -> LeaveOneOut:
-    """Predict each patient from all others, without refitting, by Pareto-smoothed importance sampling.
+def leave_one_out(
+    fit: Fit,
+    *,
+    quadrature: int | None = None,
+    draws: int | None = 500,
+    refit: bool = False,
+    progress: bool = True,
+) -> LeaveOneOut:
+    """Predict each patient from all others, by Pareto-smoothed importance sampling, or where that fails by refitting.
 
     elpd = Σ_i log p(y_i | y_−i), p(y_i | θ) = ∫ ∏_j p(y_ij | θ, u) N(u; 0, Σ) du: all outcomes of a patient are predicted together, as of
     a new patient with these covariates and visits, whose effects nobody knows. Draws of the posterior are weighted by 1 / p(y_i | θ).
@@ -153,10 +171,15 @@ def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None 
         patient, 15 with a slope too.
     draws
         How many draws a chain to use, spread evenly; None for all.
+    refit
+        Whether to sample the posterior anew by NUTS, as it was sampled, without each patient whose Pareto k is too high. Each takes as long
+        as the fit took; `leave_one_out(fit).unreliable` says how many there are.
+    progress
+        Whether to show, in a terminal, how far the refits are.
 
     Returns
     -------
-    A `LeaveOneOut`.
+    A `LeaveOneOut`, which says how many were refitted. A refit that does not converge is not used, and counted in its caveats.
 
     Raises
     ------
@@ -165,7 +188,7 @@ def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None 
     NotImplementedError
         For `OrdinalMixed` with visit effects.
     ValueError
-        If there are fewer than 100 draws.
+        If there are fewer than 100 draws, or a term has one value without a patient who must be refitted.
     ConvergenceError
         If the effects of a patient have no mode at a draw.
 
@@ -192,7 +215,7 @@ def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None 
     shape = (parameters.sizes["chain"], parameters.sizes["draw"], fit.design.n_patients)
     elpd, k = _smoothed(loglik.reshape(shape), population(parameters))
     seen = np.logaddexp.reduce(loglik, axis=0) - np.log(samples)
-    return LeaveOneOut(
+    result = LeaveOneOut(
         model=fit.model,
         design=fit.design,
         elpd_by_patient=elpd,
@@ -201,6 +224,30 @@ def leave_one_out(fit: Fit, *, quadrature: int | None = None, draws: int | None 
         draws=samples,
         quadrature=nodes,
         caveats=(*fit.caveats, *_alone(fit)),
+    )
+    return _refitted(result, fit, quadrature, progress) if refit else result
+
+
+def _refitted(result: LeaveOneOut, fit: Fit, quadrature: int | None, progress: bool) -> LeaveOneOut:
+    """Replace what importance sampling says of patients with a high Pareto k by p(y_i | θ) averaged over p(θ | y_−i) itself."""
+    from trajectories.fitting.left_out import posteriors_without
+
+    high = [int(patient) for patient in np.flatnonzero(~(result.pareto_k <= result.limit_of_k))]
+    elpd, used = result.elpd_by_patient.copy(), []
+    for patient, other in posteriors_without(fit, high, progress=progress):
+        if any(problem.serious for problem in other.found):
+            continue
+        loglik, _ = _by_patient(fit.model, fit.design, other.parameters, quadrature, [patient])
+        elpd[patient] = np.logaddexp.reduce(loglik[:, 0]) - np.log(len(loglik))
+        used.append(patient)
+    failed = len(high) - len(used)
+    said = (f"{failed} of {len(high)} refits did not converge and were not used",) if failed else ()
+    return replace(
+        result,
+        elpd_by_patient=elpd,
+        p_loo_by_patient=result.p_loo_by_patient + result.elpd_by_patient - elpd,
+        refitted=tuple(used),
+        caveats=(*said, *result.caveats),
     )
 
 
@@ -242,29 +289,39 @@ def _smoothed(loglik: Floats, parameters: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def _by_patient(
-    model: MixedModel, design: Design, parameters: xr.Dataset, quadrature: int | None
+    model: MixedModel,
+    design: Design,
+    parameters: xr.Dataset,
+    quadrature: int | None,
+    patients: Sequence[int] | None = None,
 ) -> tuple[Floats, int | None]:
-    """Integrated log-likelihood, samples × patients, and the nodes that were used."""
+    """Integrated log-likelihood of all or some patients, samples × patients, and the nodes that were used."""
+    chosen = np.arange(design.n_patients) if patients is None else np.asarray(patients)
     if isinstance(model, GaussianMixed):
-        return _gaussian(model, design, parameters), None
+        return _gaussian(model, design, parameters, chosen), None
     if isinstance(model, CountModel) and not design.effects:  # rows are independent: nothing to integrate
-        by_row = averaging.flat(model.log_likelihood(parameters, design))
+        nobody = np.zeros((parameters.sizes["chain"], parameters.sizes["draw"], design.n_patients, 0))
+        own = parameters.drop_dims(["patient", "effect"], errors="ignore")
+        own["patient_effects"] = (("chain", "draw", "patient", "effect"), nobody)
+        by_row = averaging.flat(model.log_likelihood(own, design))
         total = np.zeros((design.n_patients, len(by_row)))
         np.add.at(total, design.patient, by_row.T)
-        return total.T, None
+        return total.T[:, chosen], None
     adaptor = adaptor_of(model, design, every_level=True)
     nodes = adaptor.nodes(7) if quadrature is None else quadrature
-    return adaptor.likelihood(nodes).by_patient_at(adaptor.theta_of(parameters)), nodes
+    some = Integrated(shape=adaptor.shape, rows=adaptor.rows().part(chosen), quadrature=nodes)
+    return some.by_patient_at(adaptor.theta_of(parameters)), nodes
 
 
-def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset) -> Floats:
+def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset, patients: Ints) -> Floats:
     """log N(y_i; 1·intercept + X_iβ, Z_iΣZ_i' + σ²R_i), samples × patients; R_i = I, or exp(−|t_j − t_k| / range)."""
     matrices, years = design.formula.matrices, design.frame["years"].to_numpy(dtype=float)
     beta, covariance = (averaging.flat(parameters[name]) for name in ("coefficients", "patient_covariance"))
     intercept, sd = (averaging.flat(parameters[name]) for name in ("intercept", "residual_sd"))
     reach = averaging.flat(parameters["residual_range"]) if model.residuals == "ar1" else None
-    out = np.empty((len(sd), design.n_patients))
-    for patient, rows in enumerate(design.rows_by_patient()):
+    out, by_patient = np.empty((len(sd), len(patients))), design.rows_by_patient()
+    for place, patient in enumerate(patients):
+        rows = by_patient[patient]
         X, Z, gaps = matrices.X[rows], matrices.Z[rows], np.abs(years[rows, None] - years[rows])
         for part in np.array_split(np.arange(len(sd)), len(sd) * len(rows) ** 2 // ENTRIES + 1):
             apart = np.eye(len(rows)) if reach is None else np.exp(-gaps / reach[part, None, None])
@@ -273,9 +330,7 @@ def _gaussian(model: GaussianMixed, design: Design, parameters: xr.Dataset) -> F
             residual = design.outcome[rows] - intercept[part, None] - beta[part] @ X.T
             scaled = np.linalg.solve(root, residual[..., None])[..., 0]
             log_det = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
-            out[part, patient] = (
-                -0.5 * (scaled**2).sum(axis=-1) - log_det - 0.5 * len(rows) * np.log(2 * np.pi)
-            )
+            out[part, place] = -0.5 * (scaled**2).sum(axis=-1) - log_det - 0.5 * len(rows) * np.log(2 * np.pi)
     return out
 
 
