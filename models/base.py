@@ -253,6 +253,10 @@ class EdssModel(MixedModel):
         """Level probabilities averaged over weighted rows and new patients: samples × 20."""
 
     @abstractmethod
+    def levels_by_row(self, parameters: xr.Dataset, matrices: Matrices) -> Floats:
+        """Level probabilities of new patients, one a row, patient effects averaged over: samples × rows × 20."""
+
+    @abstractmethod
     def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Level probabilities of a visit given patient effects (samples × rows × effect): samples × rows × 20."""
 

@@ -254,27 +254,23 @@ class BinaryMixed(MixedModel):
 
     def expectation(self, parameters: xr.Dataset, matrices: Matrices) -> xr.DataArray:
         """Probability of the event of a new patient, one a row, patient effects integrated out: chain × draw × row."""
-        columns = [
-            self.averaged_probability(
-                parameters, Matrices(X=matrices.X[[row]], Z=matrices.Z[[row]]), np.ones(1)
-            )
-            for row in range(len(matrices.X))
-        ]
-        shape = (parameters.sizes["chain"], parameters.sizes["draw"], len(columns))
-        stacked = np.stack(columns, axis=-1).reshape(shape)
-        return xr.DataArray(stacked, dims=("chain", "draw", "row"), name="probability")
+        both = averaging.level_probabilities_by_row(*self._as_levels(parameters), matrices, self.link)
+        shape = (parameters.sizes["chain"], parameters.sizes["draw"], len(matrices.X))
+        return xr.DataArray(both[..., 1].reshape(shape), dims=("chain", "draw", "row"), name="probability")
 
     def averaged_probability(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Probability of the event averaged over weighted rows and new patients: samples."""
-        both = averaging.level_probabilities(
+        both = averaging.level_probabilities(*self._as_levels(parameters), matrices, weights, self.link)
+        return both[:, 1]
+
+    @staticmethod
+    def _as_levels(parameters: xr.Dataset) -> tuple[Floats, Floats, Floats]:
+        """Coefficients, covariance and the one cutpoint of two levels, by sample."""
+        return (
             averaging.flat(parameters["coefficients"]),
             averaging.flat(parameters["patient_covariance"]),
             -averaging.flat(parameters["intercept"])[:, None],
-            matrices,
-            weights,
-            self.link,
         )
-        return both[:, 1]
 
 
 def _log_probability(events: Any, eta: Any, link: Link, xp: ModuleType) -> Any:

@@ -334,16 +334,11 @@ class GaussianMixed(EdssModel):
 
         P(level ≤ k) = Φ((midpoint_k − intercept − x'β) / √(z'Σz + residual_sd²)), the midpoint being between level k and the next.
         """
-        sd = averaging.flat(parameters["residual_sd"])
-        # In units of the residual sd this is a probit model whose cutpoints are the midpoints.
-        return averaging.level_probabilities(
-            averaging.flat(parameters["coefficients"]) / sd[:, None],
-            averaging.flat(parameters["patient_covariance"]) / sd[:, None, None] ** 2,
-            (MIDPOINTS - averaging.flat(parameters["intercept"])[:, None]) / sd[:, None],
-            matrices,
-            weights,
-            "probit",
-        )
+        return averaging.level_probabilities(*_as_probit(parameters), matrices, weights, "probit")
+
+    def levels_by_row(self, parameters: xr.Dataset, matrices: Matrices) -> Floats:
+        """Probabilities of the recorded EDSS of new patients, one a row, patient effects averaged over: samples × rows × 20."""
+        return averaging.level_probabilities_by_row(*_as_probit(parameters), matrices, "probit")
 
     def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Probabilities of the recorded EDSS of one visit given patient effects (samples × rows × effect): samples × rows × 20."""
@@ -381,6 +376,16 @@ class GaussianMixed(EdssModel):
     def conditional_edss(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Expected EDSS given patient effects, intercept + x'β + z'u: samples × rows."""
         return np.asarray(_means(parameters, matrices) + np.einsum("sjq,jq->sj", effects, matrices.Z))
+
+
+def _as_probit(parameters: xr.Dataset) -> tuple[Floats, Floats, Floats]:
+    """Coefficients, covariance and cutpoints by sample in units of the residual sd: a probit model whose cutpoints are the midpoints."""
+    sd = averaging.flat(parameters["residual_sd"])
+    return (
+        averaging.flat(parameters["coefficients"]) / sd[:, None],
+        averaging.flat(parameters["patient_covariance"]) / sd[:, None, None] ** 2,
+        (MIDPOINTS - averaging.flat(parameters["intercept"])[:, None]) / sd[:, None],
+    )
 
 
 def _means(parameters: xr.Dataset, matrices: Matrices) -> Floats:

@@ -388,13 +388,9 @@ class OrdinalMixed(EdssModel):
 
     def expectation(self, parameters: xr.Dataset, matrices: Matrices) -> xr.DataArray:
         """Expected EDSS of a new patient, one a row, patient effects integrated out: chain × draw × row."""
-        columns = []
-        for row in range(len(matrices.X)):
-            one = Matrices(X=matrices.X[[row]], Z=matrices.Z[[row]])
-            columns.append(self.averaged_edss(parameters, one, np.ones(1)))
-        shape = (parameters.sizes["chain"], parameters.sizes["draw"], len(columns))
-        stacked = np.stack(columns, axis=-1).reshape(shape)
-        return xr.DataArray(stacked, dims=("chain", "draw", "row"), name="edss")
+        mean = self.levels_by_row(parameters, matrices) @ edss.LEVELS
+        shape = (parameters.sizes["chain"], parameters.sizes["draw"], mean.shape[1])
+        return xr.DataArray(mean.reshape(shape), dims=("chain", "draw", "row"), name="edss")
 
     def averaged_edss(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Mean EDSS over weighted rows and new patients: samples."""
@@ -402,18 +398,19 @@ class OrdinalMixed(EdssModel):
 
     def averaged_levels(self, parameters: xr.Dataset, matrices: Matrices, weights: Floats) -> Floats:
         """Level probabilities averaged over weighted rows and new patients: samples × 20."""
+        return averaging.level_probabilities(*self._at_one_visit(parameters), matrices, weights, self.link)
+
+    def levels_by_row(self, parameters: xr.Dataset, matrices: Matrices) -> Floats:
+        """Level probabilities of new patients, one a row, patient effects averaged over: samples × rows × 20."""
+        return averaging.level_probabilities_by_row(*self._at_one_visit(parameters), matrices, self.link)
+
+    def _at_one_visit(self, parameters: xr.Dataset) -> tuple[Floats, Floats, Floats]:
+        """Coefficients, covariance of the patient effects, and cutpoints, by sample."""
         covariance = averaging.flat(parameters["patient_covariance"])
         if self.visit_effects == "ar1":  # at one visit fluctuation is one more normal part of the intercept
             covariance = covariance.copy()
             covariance[:, 0, 0] += averaging.flat(parameters["visit_sd"]) ** 2
-        return averaging.level_probabilities(
-            averaging.flat(parameters["coefficients"]),
-            covariance,
-            averaging.flat(parameters["cutpoints"]),
-            matrices,
-            weights,
-            self.link,
-        )
+        return averaging.flat(parameters["coefficients"]), covariance, averaging.flat(parameters["cutpoints"])
 
     def conditional_levels(self, parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> Floats:
         """Level probabilities of one visit given patient effects, visit effects averaged over: samples × rows × 20."""

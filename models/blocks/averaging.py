@@ -10,7 +10,14 @@ from trajectories.models.base import Floats
 from trajectories.models.blocks.cutpoints import SHRINKAGE, averaged_cumulative
 from trajectories.models.blocks.densities import Link
 
-__all__ = ["differences", "distribution", "flat", "level_probabilities", "patient_variance"]
+__all__ = [
+    "differences",
+    "distribution",
+    "flat",
+    "level_probabilities",
+    "level_probabilities_by_row",
+    "patient_variance",
+]
 
 # Up to this many different rows are averaged one by one; more are gathered on a grid of the linear predictor, if that has fewer points.
 _FEW = 24
@@ -63,6 +70,20 @@ def level_probabilities(
             share = total[..., here] if total.ndim == 1 else total[np.ix_(chunk, here)]
             cumulative[chunk] += _over_rows(cutpoints[chunk], eta, sd[chunk], share, link)
     return differences(cumulative)
+
+
+def level_probabilities_by_row(
+    beta: Floats, covariance: Floats, cutpoints: Floats, matrices: Matrices, link: Link
+) -> Floats:
+    """Level probabilities of new patients, one a row, averaged over u ~ N(0, Σ): samples × rows × levels."""
+    sd = np.sqrt(np.maximum(patient_variance(covariance, matrices.Z), 0.0))
+    eta = beta @ matrices.X.T
+    size = max(1, len(beta) * eta.shape[1] // 50_000)
+    parts = [
+        averaged_cumulative(cutpoints[s][:, None, :] - eta[s][..., None], sd[s][..., None], link)
+        for s in np.array_split(np.arange(len(beta)), min(size, len(beta)))
+    ]
+    return differences(np.concatenate(parts))
 
 
 def _over_rows(cutpoints: Floats, eta: Floats, sd: Floats, weights: Floats, link: Link) -> Floats:

@@ -17,12 +17,21 @@ from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, Ints, MixedModel
 from trajectories.weighting.values import Weights
 
-__all__ = ["ALL", "ExtrapolationWarning", "Fitted", "Population", "Target", "population_of"]
+__all__ = [
+    "ALL",
+    "Counted",
+    "ExtrapolationWarning",
+    "Fitted",
+    "Population",
+    "Target",
+    "counted",
+    "population_of",
+]
 
 ALL = "all"
 _HERE = str(Path(__file__).parents[1])  # warnings point at the script, not at this package
 
-type Target = str | Weights
+type Target = str | Weights | Counted
 
 
 class ExtrapolationWarning(UserWarning):
@@ -131,6 +140,23 @@ def weighted_mean(values: Floats, weights: Floats) -> Floats:
     return np.asarray((values * weights).sum(axis=-1) / weights.sum(axis=-1))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counted:
+    """A target population as what each patient counts in it, index `patient`, and who it is in words."""
+
+    standardisation: pd.Series
+    words: str
+
+
+def counted(weights: Weights) -> Counted:
+    """The target population of weights."""
+    inside = int((weights.standardisation > 0).sum())
+    return Counted(
+        standardisation=weights.standardisation,
+        words=f"the target population of the weights ({weights.target}; {inside} patients count in it)",
+    )
+
+
 def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     """Find the population that `target` names.
 
@@ -141,15 +167,15 @@ def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     """
     design = fit.design
     if isinstance(target, Weights):
+        target = counted(target)
+    if isinstance(target, Counted):
         counts = _counts_of(design, target)
         weights = counts
         if isinstance(fit, Fit):
             size = fit.parameters.sizes["chain"] * fit.parameters.sizes["draw"]
             drawn = np.random.default_rng([seed, 1981]).standard_exponential((size, len(counts)))
             weights = drawn * counts
-        inside = int((counts > 0).sum())
-        words = f"the target population of the weights ({target.target}; {inside} patients count in it)"
-        return Population(design=design, rows=design.target, weights=weights, words=words)
+        return Population(design=design, rows=design.target, weights=weights, words=target.words)
     if target == "everyone":
         words = f"the {design.n_patients} patients in the model"
         return Population(design=design, rows=design.target, weights=np.ones(design.n_patients), words=words)
@@ -163,13 +189,13 @@ def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     )
 
 
-def _counts_of(design: Design, weights: Weights) -> Floats:
-    """What each patient of the design counts in the target population of weights."""
+def _counts_of(design: Design, target: Counted) -> Floats:
+    """What each patient of the design counts in a target population."""
     if design.patient_ids is None:
         raise ValueError(
             "this fit was loaded from a file, which holds no identifiers: weights cannot be matched to its patients. Fit anew, or name an arm."
         )
-    counts = weights.standardisation.reindex(list(design.patient_ids)).fillna(0.0).to_numpy(dtype=float)
+    counts = target.standardisation.reindex(list(design.patient_ids)).fillna(0.0).to_numpy(dtype=float)
     if not (counts > 0).any():
         raise ValueError(
             "nobody of this fit is in the target population of the weights: make them from the same cohort."

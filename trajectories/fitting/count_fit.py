@@ -117,6 +117,10 @@ class CountFit:
         stacked = np.stack(dispersion, axis=-1) if dispersion else np.zeros((n, 0))
         return self._labelled((self.coefficients + drawn[:, :k])[None], stacked[None])
 
+    def point(self) -> xr.Dataset:
+        """The estimates alone, one chain of one draw."""
+        return self._labelled(self.coefficients[None, None], self.dispersion[None, None])
+
     def _labelled(self, coefficients: Floats, dispersion: Floats) -> xr.Dataset:
         lead, q = ("chain", "draw"), len(self.effects)
         data: dict[str, Any] = {

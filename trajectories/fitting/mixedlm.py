@@ -23,7 +23,7 @@ from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
 from trajectories.models.gaussian import GaussianMixed
 
-__all__ = ["Attempt", "MixedLMFit", "fit_mixedlm"]
+__all__ = ["Attempt", "MixedLMFit", "fit_mixedlm", "refit_mixedlm"]
 
 OPTIMISERS = ("lbfgs", "bfgs", "cg", "powell")
 OWN = "our integrated likelihood by bfgs"
@@ -167,12 +167,7 @@ def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> 
     _check(model, design)
     if reml and design.weights is not None:
         raise ValueError("the restricted likelihood has no weights: use method='maximum likelihood'.")
-    x, z = Scaling.of(design.formula.matrices.X), patient_effects.patient_scaling(design.formula.matrices.Z)
-    X = np.column_stack([np.ones(len(design.frame)), x.apply(design.formula.matrices.X)])
-    Z = z.apply(design.formula.matrices.Z)
-    sums = moments(
-        X, Z, design.outcome, design.patient, log_units=float(np.log(x.sd).sum()), weights=design.weights
-    )
+    _, X, Z, sums = _sums(design)
     attempts = _attempts(X, Z, design, sums, reml)
     best = _best(attempts)
     theta, notes = _start(best, sums, design, reml)
@@ -183,6 +178,42 @@ def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> 
     if not peak.converged:
         raise ConvergenceError(_refusal("the log-likelihood has no proper maximum", attempts))
     return _result(design, X, Z, sums, peak, attempts, [*_comparison(attempts), *notes], reml)
+
+
+def refit_mixedlm(design: Design, theta: Floats) -> xr.Dataset:
+    """Climb from variance parameters to the maximum of the likelihood of a design, with its weights: chain (1) × draw (1) × ….
+
+    Raises
+    ------
+    ConvergenceError
+        If there is none near.
+    """
+    x, _, _, sums = _sums(design)
+    try:
+        peak = climb(_objective(sums, reml=False), theta)
+    except np.linalg.LinAlgError as error:
+        raise ConvergenceError("next to no residual variance is left.") from error
+    if not peak.converged:
+        raise ConvergenceError("the log-likelihood has no proper maximum.")
+    factor, residual_sd = unpack(peak.theta, len(design.effects))
+    fixed = _to_user(x) @ profile(sums, factor, float(residual_sd), reml=False).fixed
+    return _dataset(design, fixed[None], peak.theta[None])
+
+
+def _sums(design: Design) -> tuple[Scaling, Floats, Floats, Moments]:
+    """The scaling of the fixed terms, the matrices in the sampler's units (X with the intercept), and their sums by patient."""
+    matrices = design.formula.matrices
+    x, z = Scaling.of(matrices.X), patient_effects.patient_scaling(matrices.Z)
+    X, Z = np.column_stack([np.ones(len(design.frame)), x.apply(matrices.X)]), z.apply(matrices.Z)
+    log_units = float(np.log(x.sd).sum())
+    return x, X, Z, moments(X, Z, design.outcome, design.patient, log_units, design.weights)
+
+
+def _to_user(x: Scaling) -> Floats:
+    """The matrix that turns fixed effects of scaled columns into the user's."""
+    made = np.diag(np.concatenate([[1.0], 1 / x.sd]))
+    made[0, 1:] = -x.mean / x.sd
+    return made
 
 
 def _check(model: GaussianMixed, design: Design) -> None:
@@ -355,8 +386,7 @@ def _result(
     if design.weights is not None:
         inner, variances = _sandwich(design, X, Z, at.fixed, inner, peak)
         peak = replace(peak, covariance=variances)
-    to_user = np.diag(np.concatenate([[1.0], 1 / x.sd]))
-    to_user[0, 1:] = -x.mean / x.sd
+    to_user = _to_user(x)
     covariance = to_user @ inner @ to_user.T
     labels, terms = _labels(design.effects), ["intercept", *design.terms]
     if reml:

@@ -58,6 +58,8 @@ class PointFit:
         The estimator's own result.
     weights
         What each patient counted; None for 1 each.
+    cohort
+        The cohort it was fitted to.
     """
 
     model: MixedModel
@@ -65,6 +67,7 @@ class PointFit:
     method: Method
     solution: MixedLMFit | CountFit | MarginalFit = field(repr=False)
     weights: Weights | None = field(default=None, repr=False)
+    cohort: Cohort = field(repr=False)
 
     @property
     def loglik(self) -> float:
@@ -336,7 +339,9 @@ def maximise(
     else:
         with _status(progress) as report:
             solution = fit_marginal(model, design, quadrature=quadrature, report=report)
-    return PointFit(model=model, design=design, method=method, solution=solution, weights=weights)
+    return PointFit(
+        model=model, design=design, method=method, solution=solution, weights=weights, cohort=cohort
+    )
 
 
 def _weighted_design(model: MixedModel, cohort: Cohort, weights: Weights) -> Design:
