@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,9 @@ __all__ = ["weights_of"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    def remade(self, cohort: Cohort) -> Weights:
+    fractional: ClassVar[bool] = False
+
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
         raise WeightingError(
             "weights given by hand cannot be made again on a resample, as nobody said how they were made: make them by weights, "
             "entropy_balance or match, or use a sandwich variance, which takes them as known."

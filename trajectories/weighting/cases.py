@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,8 @@ class Cases:
         Who was left out, and why.
     simulated
         Whether the cohort is simulated.
+    counts
+        What each patient counts in an estimation, as in a fractional bootstrap; None for 1 each.
     """
 
     formula: str
@@ -61,6 +63,13 @@ class Cases:
     cohort_sizes: Mapping[str, int]
     notes: tuple[str, ...]
     simulated: bool
+    counts: Floats | None = field(default=None, repr=False)
+
+    def counting(self, counts: pd.Series | None) -> Cases:
+        """Return the same patients, each counting as much as `counts` (index `patient`) says."""
+        if counts is None:
+            return self
+        return replace(self, counts=counts.loc[self.patients].to_numpy(dtype=float))
 
     @property
     def patients(self) -> pd.Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,12 @@ class _Recipe:
     treated: str | None
     moments: int
 
-    def remade(self, cohort: Cohort) -> Weights:
-        return _balanced(complete_cases(cohort, self.formula, arms=self.arms, fewest=1), self)
+    fractional: ClassVar[bool] = True
+
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
+        return _balanced(
+            complete_cases(cohort, self.formula, arms=self.arms, fewest=1).counting(counts), self
+        )
 
 
 def entropy_balance(
@@ -97,12 +101,13 @@ def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
     Z, terms = _moments(cases.X, cases.terms, recipe.moments)
     treated = None if recipe.treated is None else cases.arms.index(recipe.treated)
     counted = np.ones(len(Z)) if treated is None else (cases.code == treated).astype(float)
-    goal = counted @ Z / counted.sum()
+    f = np.ones(len(Z)) if cases.counts is None else cases.counts
+    goal = (f * counted) @ Z / (f @ counted)
     raw = np.ones(len(Z))
     for k, arm in enumerate(cases.arms):
         mine = cases.code == k
         if k != treated:
-            raw[mine] = _dual(Z[mine] - goal, terms, arm)
+            raw[mine] = _dual(Z[mine] - goal, terms, arm, f[mine] / f[mine].sum())
     arm_of = cases.named()
     values, scales = normalised(pd.Series(raw, index=cases.patients), arm_of, cases.arms)
     population = (
@@ -130,20 +135,20 @@ def _moments(X: Floats, terms: Sequence[str], moments: int) -> tuple[Floats, lis
     ]
 
 
-def _dual(D: Floats, terms: Sequence[str], arm: str) -> Floats:
-    """Minimise log Σ exp(D λ): at the minimum the weighted mean of D is 0. Redundant columns take the shortest step."""
-    multipliers = np.zeros(D.shape[1])
-    level = _log_mean(D @ multipliers)
+def _dual(D: Floats, terms: Sequence[str], arm: str, share: Floats) -> Floats:
+    """Minimise log Σ share exp(D λ): at the minimum the weighted mean of D is 0. Redundant columns take the shortest step."""
+    multipliers, base = np.zeros(D.shape[1]), np.log(share)
+    level = _log_sum(base + D @ multipliers)
     for _ in range(_STEPS):
-        w = _softmax(D @ multipliers)
+        w = _softmax(base + D @ multipliers)
         mean = w @ D
         if np.abs(mean).max() < _EXACT:
-            return w * len(w)
+            return w / share
         curvature = (D * w[:, None]).T @ D - np.outer(mean, mean)
         step = -np.linalg.lstsq(curvature, mean, rcond=1e-12)[0]
         for halvings in range(40):
             tried = multipliers + step / 2**halvings
-            reached = _log_mean(D @ tried)
+            reached = _log_sum(base + D @ tried)
             if reached <= level + 1e-4 * (mean @ step) / 2**halvings + 1e-15:
                 break
         else:
@@ -152,9 +157,9 @@ def _dual(D: Floats, terms: Sequence[str], arm: str) -> Floats:
     raise InfeasibleError(_unreachable(D, terms, arm))
 
 
-def _log_mean(eta: Floats) -> float:
+def _log_sum(eta: Floats) -> float:
     top = eta.max()
-    return float(top + np.log(np.exp(eta - top).mean()))
+    return float(top + np.log(np.exp(eta - top).sum()))
 
 
 def _softmax(eta: Floats) -> Floats:

@@ -19,11 +19,12 @@ _SETTLED = 1e-9  # largest change of a log odds in the last step
 
 
 def maximum_likelihood(
-    X: Floats, code: Integers, terms: Sequence[str], arms: Sequence[str]
+    X: Floats, code: Integers, terms: Sequence[str], arms: Sequence[str], counts: Floats | None = None
 ) -> tuple[Floats, Floats, float]:
     """Fit log(e_a / e_0) = b_a0 + x'b_a.
 
-    Columns are standardised inside: Newton's steps do not depend on it, their rounding does. Where covariates separate the arms,
+    `counts` is what each patient counts, as in a fractional bootstrap; None for 1 each. Columns are standardised inside: Newton's steps do
+    not depend on it, their rounding does. Where covariates separate the arms,
     the likelihood has no maximum: every step moves some patients' log odds by about 1 however flat it has become, so the steps
     never settle.
 
@@ -38,25 +39,25 @@ def maximum_likelihood(
     """
     centre, spread = X.mean(axis=0), X.std(axis=0)
     Z = np.column_stack([np.ones(len(X)), (X - centre) / spread])
-    others = len(arms) - 1
-    shares = np.bincount(code, minlength=len(arms)) / len(code)
+    others, f = len(arms) - 1, np.ones(len(X)) if counts is None else counts
+    shares = np.bincount(code, weights=f, minlength=len(arms)) / f.sum()
     if (shares == 0).any():
         raise SeparationError(f"{arms[int(np.argmin(shares))]} has no patient.")
     Y = (code[:, None] == np.arange(1, len(arms))).astype(float)
     B = np.zeros((Z.shape[1], others))
     B[0] = np.log(shares[1:] / shares[0])
     step = np.zeros_like(B)
-    loglik = _loglik(Z, B, code)
+    loglik = _loglik(Z, B, code, f)
     for _ in range(_STEPS):
-        score, information = _derivatives(Z, Y, B)
+        score, information = _derivatives(Z, Y, B, f)
         try:
             step = np.linalg.solve(information, score).reshape(others, -1).T
         except np.linalg.LinAlgError:
             break
         moved = float(np.abs(Z @ step).max())
-        B, loglik, uphill = _ascend(Z, B, step, code, loglik)
+        B, loglik, uphill = _ascend(Z, B, step, code, loglik, f)
         if moved < _SETTLED:
-            return _on_scale(B, np.linalg.inv(_derivatives(Z, Y, B)[1]), centre, spread, loglik)
+            return _on_scale(B, np.linalg.inv(_derivatives(Z, Y, B, f)[1]), centre, spread, loglik)
         if not uphill:
             break
     raise SeparationError(_separated(np.abs(B[1:]), X, code, terms, arms))
@@ -77,28 +78,30 @@ def _softmax(eta: Floats) -> Floats:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def _loglik(Z: Floats, B: Floats, code: Integers) -> float:
+def _loglik(Z: Floats, B: Floats, code: Integers, f: Floats) -> float:
     eta = np.column_stack([np.zeros(len(Z)), Z @ B])
     top = eta.max(axis=1)
-    return float((eta[np.arange(len(Z)), code] - top - np.log(np.exp(eta - top[:, None]).sum(axis=1))).sum())
+    return float(f @ (eta[np.arange(len(Z)), code] - top - np.log(np.exp(eta - top[:, None]).sum(axis=1))))
 
 
-def _derivatives(Z: Floats, Y: Floats, B: Floats) -> tuple[Floats, Floats]:
+def _derivatives(Z: Floats, Y: Floats, B: Floats, f: Floats) -> tuple[Floats, Floats]:
     P = _softmax(Z @ B)[:, 1:]
-    score = ((Y - P).T @ Z).ravel()
+    score = ((f[:, None] * (Y - P)).T @ Z).ravel()
     others, p = P.shape[1], Z.shape[1]
     information = np.empty((others, p, others, p))
     for a in range(others):
         for b in range(others):
-            information[a, :, b] = (Z * (P[:, a] * ((a == b) - P[:, b]))[:, None]).T @ Z
+            information[a, :, b] = (Z * (f * P[:, a] * ((a == b) - P[:, b]))[:, None]).T @ Z
     return score, information.reshape(others * p, others * p)
 
 
-def _ascend(Z: Floats, B: Floats, step: Floats, code: Integers, before: float) -> tuple[Floats, float, bool]:
+def _ascend(
+    Z: Floats, B: Floats, step: Floats, code: Integers, before: float, f: Floats
+) -> tuple[Floats, float, bool]:
     """Halve the step until it does not go down by more than rounding."""
     for halvings in range(30):
         tried = B + step / 2**halvings
-        loglik = _loglik(Z, tried, code)
+        loglik = _loglik(Z, tried, code, f)
         if loglik >= before - 1e-10 * (1 + abs(before)):
             return tried, loglik, True
     return B, before, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,13 @@ class _Recipe:
     replace: bool
     seed: int | None
 
-    def remade(self, cohort: Cohort) -> Weights:
+    fractional: ClassVar[bool] = False
+
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
+        if counts is not None:
+            raise WeightingError(
+                "matched patients cannot count in fractions: hold the matched sets as they are (contrast does so by itself)."
+            )
         return self.matched(cohort).weights
 
     def matched(self, cohort: Cohort) -> Matches:

@@ -168,22 +168,25 @@ def propensity(cohort: Cohort, formula: str) -> Propensity:
 
 def fitted(cases: Cases) -> Propensity:
     """Estimate the propensities of given cases."""
-    b, covariance, loglik = maximum_likelihood(cases.X, cases.code, cases.terms, cases.arms)
+    b, covariance, loglik = maximum_likelihood(cases.X, cases.code, cases.terms, cases.arms, cases.counts)
     e = pd.DataFrame(probabilities_of(cases.X, b), index=cases.patients, columns=list(cases.arms))
     return Propensity(cases=cases, coefficients=b, covariance=covariance, loglik=loglik, probabilities=e)
 
 
-def refitted(cohort: Cohort, formula: str, arms: Sequence[str]) -> Propensity:
+def refitted(
+    cohort: Cohort, formula: str, arms: Sequence[str], counts: pd.Series | None = None
+) -> Propensity:
     """Estimate them on a resample: the arms must all be there, but may be small by chance."""
-    return fitted(complete_cases(cohort, formula, arms=arms, fewest=1))
+    return fitted(complete_cases(cohort, formula, arms=arms, fewest=1).counting(counts))
 
 
 def kept(scores: Propensity, who: NDArray[np.bool_], *, refit: bool) -> Propensity:
     """Keep some patients, with their probabilities or with new ones estimated among them."""
     cases = scores.cases
     some = replace(
-        cases, code=cases.code[who], table=cases.table[who], covariates=cases.covariates[who], X=cases.X[who]
-    )
+        cases, code=cases.code[who], table=cases.table[who], covariates=cases.covariates[who], X=cases.X[who],
+        counts=None if cases.counts is None else cases.counts[who],
+    )  # fmt: skip
     if refit:
         return fitted(some)
     return replace(scores, cases=some, probabilities=scores.probabilities[who])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -80,8 +81,10 @@ class _Recipe:
     stabilised: bool
     trim: Trim | None
 
-    def remade(self, cohort: Cohort) -> Weights:
-        return _weighted(refitted(cohort, self.formula, self.arms), self, accepted=True)
+    fractional: ClassVar[bool] = True
+
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
+        return _weighted(refitted(cohort, self.formula, self.arms, counts), self, accepted=True)
 
 
 def weights(

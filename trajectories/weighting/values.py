@@ -20,8 +20,12 @@ type Target = Literal["ATE", "ATT", "ATO", "matching"]
 class Recipe(Protocol):
     """The whole procedure that made weights, as a value that can be applied to another cohort."""
 
-    def remade(self, cohort: Cohort) -> Weights:
-        """Make the weights of another cohort in the same way."""
+    @property
+    def fractional(self) -> bool:
+        """Whether it can be repeated with patients who count in fractions."""
+
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
+        """Make the weights of another cohort, or of patients who count differently, in the same way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -111,8 +115,11 @@ class Weights:
             name="effective_sample_size",
         )
 
-    def remade(self, cohort: Cohort) -> Weights:
+    def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
         """Repeat the whole procedure on another cohort, such as a bootstrap resample.
+
+        With `counts` (index `patient`) every patient counts that much in the estimation, as in a fractional bootstrap; the weights are then
+        to be multiplied by them.
 
         Formula, estimation of the propensities, target, trimming and matching are those of these weights. Small arms and positivity
         are not judged again: they were, on the cohort itself.
@@ -122,7 +129,7 @@ class Weights:
         WeightingError
             If this cohort lacks an arm or lets nothing be estimated; if the weights were given by hand.
         """
-        return self.recipe.remade(cohort)
+        return self.recipe.remade(cohort, counts)
 
     def summary(self) -> pd.DataFrame:
         """Return a row an arm: patients in the cohort and weighted, effective sample size, range of the weights, share of the largest."""
