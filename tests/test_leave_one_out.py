@@ -19,9 +19,10 @@ from trajectories.fitting import leave_one_out as loo
 from trajectories.fitting import left_out
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
-from trajectories.fitting.leave_one_out import LeaveOneOut, _by_patient, compare, leave_one_out
+from trajectories.fitting.leave_one_out import LeaveOneOut, compare, leave_one_out
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
+from trajectories.fitting.patient_terms import terms_by_patient
 from trajectories.models.base import Design, MixedModel
 from trajectories.simulate import RelapseTruth, simulate_cohort
 
@@ -157,7 +158,7 @@ def test_gaussian_terms_are_multivariate_normal_densities(residuals) -> None:
     design = model.design(gaussian_cases.cohort("ar1"))
     parameters = gaussian_cases.hand_made(model, design, draws=120)
     fit = Fit(model=model, design=design, data=xr.DataTree.from_dict({"posterior": parameters}))
-    terms, nodes = _by_patient(model, design, parameters, 7)
+    terms, nodes = terms_by_patient(model, design, parameters, 7)
     assert nodes is None
     matrices, years = design.formula.matrices, design.frame["years"].to_numpy()
     for draw, patient in ((0, 0), (7, 3), (119, design.n_patients - 1)):
@@ -210,7 +211,7 @@ def test_ordinal_terms_equal_brute_force_over_all_twenty_levels() -> None:
     fit = hand_made.fit_of(
         ORDINAL, design, coefficients=rng.normal(0, 0.5, (5, 3)), covariance=root @ root.swapaxes(1, 2), cutpoints=cutpoints
     )  # fmt: skip
-    terms, _ = _by_patient(ORDINAL, design, fit.parameters, 25)
+    terms, _ = terms_by_patient(ORDINAL, design, fit.parameters, 25)
     x, w = np.polynomial.hermite_e.hermegauss(150)
     points = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
     weight = np.outer(w, w).ravel() / (2 * np.pi)
@@ -227,12 +228,12 @@ def test_ordinal_terms_equal_brute_force_over_all_twenty_levels() -> None:
             assert terms[draw, patient] == pytest.approx(expected, abs=1e-4)
 
 
-def test_counts_without_patient_effects_are_summed_by_patient(cohort: Cohort) -> None:
+def test_counts_without_patient_effects_are_summedterms_by_patient(cohort: Cohort) -> None:
     model = models.RelapseCounts("relapses ~ period", family="poisson", windows=(-1, 0, 1, None))
     drawn = tj.sample_prior(model, cohort, draws=150, seed=1)
     fit = replace(drawn, data=xr.DataTree.from_dict({"posterior": drawn.parameters}), source="posterior")
     by_row = model.log_likelihood(drawn.parameters, fit.design).to_numpy()[0]
-    terms, nodes = _by_patient(model, fit.design, drawn.parameters, 7)
+    terms, nodes = terms_by_patient(model, fit.design, drawn.parameters, 7)
     assert nodes is None
     np.testing.assert_allclose(terms[:, 2], by_row[:, fit.design.patient == 2].sum(axis=1))
 
@@ -245,7 +246,7 @@ def made(design: Design, model: MixedModel, elpd: np.ndarray, **options: object)
     return LeaveOneOut(model=model, design=design, draws=2000, quadrature=7, **{**values, **options})  # type: ignore[arg-type]
 
 
-def test_differences_are_patient_by_patient(grid: Grid) -> None:
+def test_differences_are_patientterms_by_patient(grid: Grid) -> None:
     hard = -10 * np.arange(PATIENTS, dtype=float)  # what both models find hard must not blur the difference
     step = np.where(np.arange(PATIENTS) % 2, 0.5, 0.7)
     frame = compare(
@@ -366,15 +367,15 @@ def test_refits_that_did_not_converge_are_not_used(grid: Grid, monkeypatch: pyte
 def test_terms_of_some_patients_are_those_of_all(model: models.RelapseCounts, cohort: Cohort) -> None:
     design = model.design(cohort)
     parameters = hand_made_counts(design)
-    every, _ = _by_patient(model, design, parameters, 9)
-    some, _ = _by_patient(model, design, parameters, 9, [7, 2])
+    every, _ = terms_by_patient(model, design, parameters, 9)
+    some, _ = terms_by_patient(model, design, parameters, 9, [7, 2])
     np.testing.assert_allclose(some, every[:, [7, 2]], rtol=1e-10)
     gaussian = models.GaussianMixed("edss ~ years + (1 | patient)")
     visits = gaussian.design(gaussian_cases.cohort("slopes"))
     drawn = gaussian_cases.hand_made(gaussian, visits, draws=3)
     np.testing.assert_array_equal(
-        _by_patient(gaussian, visits, drawn, None, [5])[0],
-        _by_patient(gaussian, visits, drawn, None)[0][:, [5]],
+        terms_by_patient(gaussian, visits, drawn, None, [5])[0],
+        terms_by_patient(gaussian, visits, drawn, None)[0][:, [5]],
     )
 
 
