@@ -64,18 +64,22 @@ for (moments in 1:2) for (name in arms) {
   each(paste("raking", moments), "w", mine$patient, weights(k) * nrow(mine))
 }
 
-# matching on the logit
-two$centre <- factor(two$centre)
-runs <- list(nearest = list(), caliper = list(caliper = 0.2), exact = list(caliper = 0.2, exact = ~ sex + centre), ratio = list(caliper = 0.25, ratio = 3),
-             replace = list(caliper = 0.2, ratio = 2, replace = TRUE))
+# matching on the logit, from a matrix of distances and with the treated sorted from the largest logit down: given a vector, MatchIt 4.5.1
+# searches by another routine, which near the end of the sorted logits passes over a nearer control that is still free (5 of the 82 pairs
+# here) and with replacement gives a patient the same control twice (its issue 159)
+two <- two[order(-predict(g)), ]; row.names(two) <- two$patient
+logit <- predict(glm(f2, binomial, two, control = glm.control(epsilon = 1e-14, maxit = 100)))
+D <- abs(outer(logit[two$z == 1], logit[two$z == 0], "-"))
+runs <- list(nearest = list(), caliper = list(width = 0.2), exact = list(width = 0.2, exact = ~ sex + centre), ratio = list(width = 0.25, ratio = 3),
+             replace = list(width = 0.2, ratio = 2, replace = TRUE))
 for (case in names(runs)) {
-  r <- suppressWarnings(do.call(matchit, c(list(f2, data = two, method = "nearest", distance = "glm", link = "linear.logit"), runs[[case]])))
-  row.names(two) <- NULL
+  options <- runs[[case]]
+  if (!is.null(options$width)) options <- c(options, list(caliper = options$width * sd(logit), std.caliper = FALSE))
+  options$width <- NULL
+  r <- suppressWarnings(do.call(matchit, c(list(f2, data = two, method = "nearest", distance = D, m.order = "data"), options)))
   each(case, "w", two$patient, r$weights)
   mm <- r$match.matrix
-  pairs <- data.frame(t = two$patient[as.integer(rep(rownames(mm), ncol(mm)))], c = two$patient[as.integer(as.vector(mm))])
-  pairs <- pairs[!is.na(pairs$c), ]
-  for (i in seq_len(nrow(pairs))) each(case, paste("pair", pairs$t[i]), pairs$c[i], 1)
+  for (i in seq_len(nrow(mm))) for (k in seq_len(ncol(mm))) if (!is.na(mm[i, k])) each(case, paste("pair", rownames(mm)[i]), mm[i, k], 1)
   s <- summary(r, standardize = TRUE)
   for (x in c("age", "edss_baseline", "relapses", "sexM")) {
     add(case, paste("smd before", x), s$sum.all[x, "Std. Mean Diff."]); add(case, paste("smd after", x), s$sum.matched[x, "Std. Mean Diff."])
