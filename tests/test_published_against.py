@@ -163,6 +163,19 @@ class TestSaid:
         ):
             assert said in text
 
+    def test_the_published_row_is_as_printed(self, cohort):
+        first = published.CARE_MS_1["alemtuzumab"]
+        made = against_published(cohort, first.arr)
+        assert made.summary().loc["published", ["median", "lower", "upper"]].tolist() == [0.18, 0.13, 0.23]
+        other = made.summary(0.9).loc["published"]  # another level must be computed
+        assert 0.13 < other["lower"] < 0.18 < other["upper"] < 0.24
+
+    def test_windows_that_differ_are_said(self, cohort):
+        made = against_published(
+            cohort, published.MURARO_2025["alemtuzumab"].arr, window=(0, 2), accept_no_interval=True
+        )
+        assert "windows differ: own 0 to 2 years, published 0 to 5 years" in made.caveats
+
     def test_calendar_time_where_both_are_known(self, cohort):
         dated = replace(TRIAL.arr, enrolled=(2007, 2009))
         made = against_published(cohort, dated, own_years=(2013, 2015))

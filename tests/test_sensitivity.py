@@ -154,7 +154,7 @@ class TestTippingPoint:
         )
         assert made.benchmarks["moves_interval"].tolist() == [True, False, False, True]
         assert made.benchmarks["moves_estimate"].tolist() == [True, False, False, False]
-        assert "one as strong as age (0.5, -0.9) would move the estimate" in str(made)
+        assert "one as strong as age (0.5, -0.9) would move the estimate to no effect" in str(made)
         ratio = tipping_point(
             0.45, 0.32, 0.63, measure="rate ratio", benchmarks={"a": (4.0, 0.2), "b": (1.2, 1.3)}
         )

@@ -66,10 +66,7 @@ __all__ = [
 
 _TWO_YEARS = (0.0, 2.0)
 _CARE_MS_BASELINE = Source(
-    authors="review of CARE-MS (baseline table)",
-    year=2014,
-    journal="J Inflamm Res 7:19",
-    doi="10.2147/JIR.S38079",
+    authors="baseline table in Fernández", year=2014, journal="J Inflamm Res", doi="10.2147/JIR.S38079"
 )
 
 

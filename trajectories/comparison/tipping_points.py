@@ -79,10 +79,14 @@ class TippingPoint:
                 )
         for row in self.benchmarks.itertuples():
             does = (
-                "the estimate" if row.moves_estimate else "the interval" if row.moves_interval else "neither"
+                "the estimate"
+                if row.moves_estimate
+                else "the interval"
+                if row.moves_interval
+                else "neither interval nor estimate"
             )
             lines.append(
-                f"  one as strong as {row.name} ({row.outcome:.2g}, {row.imbalance:.2g}) would move {does}"
+                f"  one as strong as {row.name} ({row.outcome:.2g}, {row.imbalance:.2g}) would move {does} to no effect"
             )
         for note in (*map(str, self.caveats), *self.notes):
             lines += sentence(note, bullet="  - ")
@@ -240,9 +244,9 @@ def measured_confounders(
 def _grid(strengths: Sequence[float] | None, end: float, null: float) -> FloatArray:
     if strengths is None:
         return (
-            np.geomspace(end / 2, 20 * end, 60)
+            np.geomspace(end / 2, 8 * end, 60)
             if null == 0
-            else 1 + np.geomspace((end - 1) / 4, 20 * (end - 1), 60)
+            else 1 + np.geomspace((end - 1) / 4, 10 * (end - 1), 60)
         )
     grid = np.asarray(strengths, dtype=np.float64)
     if not (grid.ndim == 1 and grid.size and np.isfinite(grid).all() and (grid > null).all()):
@@ -282,7 +286,8 @@ def _notes(null: float, confounder: Confounder, approximation: str) -> tuple[str
     if null == 0:
         unit = "a difference in prevalence" if confounder == "binary" else "a difference in means"
         return (
-            f"bias = effect on the outcome × imbalance ({unit}), beyond all that was adjusted for and the same in both arms.",
+            f"bias = effect on the outcome × imbalance ({unit}), beyond all that was adjusted for and the same in both arms; it must have the "
+            "sign of the estimate to explain it.",
             "the width of the interval is kept: adjusting for the confounder would change it.",
         )
     said = "the largest bias that a confounder of this strength can make, beyond all that was adjusted for; most of them make less."

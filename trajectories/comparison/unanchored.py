@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from trajectories.caveats import SIMULATED, warning_lines
 from trajectories.cohort import Cohort
-from trajectories.comparison.figures import HazardRatio, PublishedFigureError, Rate, RateRatio, Spread
+from trajectories.comparison.figures import (
+    HazardRatio,
+    MeanInterval,
+    PublishedFigureError,
+    Rate,
+    RateInterval,
+    RateRatio,
+    Spread,
+)
 from trajectories.comparison.matching_adjusted import MaicWeights
 from trajectories.comparison.observed import observed
 from trajectories.comparison.sources import EDSS, RATE, SHARE, Published
@@ -33,6 +41,7 @@ DEFINITIONS = (
 )
 
 type FloatArray = NDArray[np.float64]
+type Window = tuple[float, float | None] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -72,7 +81,7 @@ class AgainstPublished:
         return self.difference.caveats
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
-        """Return a row each of own, published, difference and ratio: `median`, `lower`, `upper`, `n`, `kind`.
+        """Return a row each of own, published, difference and ratio: `median`, `lower`, `upper`, `n`, `kind`; the published one as printed.
 
         Parameters
         ----------
@@ -80,15 +89,19 @@ class AgainstPublished:
             Probability of the equal-tailed intervals.
         """
         check_ci(ci)
-        rows = {"own": self.own, "published": self.target, "difference": self.difference}
-        parts = rows if self.ratio is None else {**rows, "ratio": self.ratio}
-        frame = pd.concat([part.summary(ci).set_axis([name]) for name, part in parts.items()])[
-            ["median", "lower", "upper"]
-        ]
-        frame.insert(0, "unit", [part.unit for part in parts.values()])
-        sizes = [self.patients, self.published.n] + [None] * (len(parts) - 2)
-        frame["n"] = pd.array(sizes, dtype="Int64")
-        frame["kind"] = [self.own.source, self.published.kind] + [""] * (len(parts) - 2)
+        parts = {
+            "own": self.own,
+            "difference": self.difference,
+            **({} if self.ratio is None else {"ratio": self.ratio}),
+        }
+        frame = pd.concat([part.summary(ci).set_axis([name]) for name, part in parts.items()])
+        frame = frame[["median", "lower", "upper"]]
+        frame.loc["published"] = self._as_printed(ci)
+        frame = frame.loc[["own", "published", *list(parts)[1:]]]
+        others = len(frame) - 2
+        frame.insert(0, "unit", [self.own.unit] * 3 + ["ratio"] * (len(frame) - 3))
+        frame["n"] = pd.array([self.patients, self.published.n] + [None] * others, dtype="Int64")
+        frame["kind"] = [self.own.source, self.published.kind] + [""] * others
         frame.attrs.update(
             target=self.published.name,
             interval=f"{ci:.0%} equal-tailed",
@@ -96,6 +109,13 @@ class AgainstPublished:
             definition=self.difference.definition,
         )
         return frame.rename_axis("quantity")
+
+    def _as_printed(self, ci: float) -> list[float]:
+        """The figure with its printed limits where they are of this probability; draws are only close to them."""
+        figure = self.published.figure
+        if isinstance(figure, RateInterval | MeanInterval) and figure.ci == ci:
+            return [figure.value, figure.lower, figure.upper]
+        return [figure.value, *_target_spread(self.published, accept_no_interval=True).limits(ci)]
 
     def to_frame(self) -> pd.DataFrame:
         """Return the draws, one row each: `own`, `published`, `difference` and, of rates and shares, `ratio`."""
@@ -136,7 +156,7 @@ def against_published(
     arm: str | None = None,
     weights: MaicWeights | None = None,
     outcome: pd.Series | None = None,
-    window: tuple[float, float | None] | None = None,
+    window: Window = None,
     tolerance: float = 0.25,
     own_years: tuple[int, int] | None = None,
     accept_no_interval: bool = False,
@@ -200,7 +220,7 @@ def against_published(
     mine, side = _own(own, published, arm, weights, outcome, window, tolerance, draws, rng)
     theirs = target.draws(rng, mine.size)
     caveats = (
-        *side.caveats, *_said(published, target, weights, own_years, accept_no_interval),
+        *side.caveats, *_said(published, target, weights, own_years, window),
     )  # fmt: skip
     named = {"definition": f"{side.definition}. Published: {published}", "caveats": caveats}
 
@@ -272,7 +292,7 @@ def _own(
     arm: str | None,
     weights: MaicWeights | None,
     outcome: pd.Series | None,
-    window: tuple[float, float | None] | None,
+    window: Window,
     tolerance: float,
     draws: int,
     rng: np.random.Generator,
@@ -320,7 +340,7 @@ def _of_estimate(own: Estimate, published: Published, arm: str | None) -> tuple[
 
 
 def _of_rates(
-    own: RelapseRates, published: Published, arm: str | None, window: tuple[float, float | None] | None,
+    own: RelapseRates, published: Published, arm: str | None, window: Window,
     draws: int, rng: np.random.Generator,
 ) -> tuple[FloatArray, _Side]:  # fmt: skip
     if published.unit != RATE:
@@ -349,12 +369,8 @@ def _of_rates(
 
 
 def _said(
-    published: Published,
-    target: Spread,
-    weights: MaicWeights | None,
-    own_years: tuple[int, int] | None,
-    exact: bool,
-) -> tuple[str, ...]:
+    published: Published, target: Spread, weights: MaicWeights | None, own_years: tuple[int, int] | None, window: Window
+) -> tuple[str, ...]:  # fmt: skip
     """What belongs to every report."""
     matched = () if weights is None else weights.covariates
     adjusted = f"the weights adjust for {', '.join(matched)} and for nothing else" if matched else UNADJUSTED
@@ -363,11 +379,14 @@ def _said(
         said.insert(0, "ACCEPTED although the effective sample size of the weights collapsed")
     if weights is not None and weights.target not in (published.name, published.study):
         said.insert(0, f"the weights stand for {weights.target}, not for {published.name}")
-    if isinstance(published.figure, Rate) and exact:
+    if isinstance(published.figure, Rate):
         said.insert(
             0,
             "ACCEPTED without published uncertainty: the figure is taken for exactly known, so every interval is too narrow",
         )
+    if window is not None and published.window is not None and tuple(window) != tuple(published.window):
+        end = "end of follow-up" if window[1] is None else f"{window[1]:g} years"
+        said.insert(0, f"windows differ: own {window[0]:g} to {end}, published {published.over()}")
     return (*said, *([target.note] if target.note else []))
 
 
