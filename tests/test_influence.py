@@ -15,6 +15,7 @@ import trajectories as tj
 from trajectories import models, plots
 from trajectories.caveats import Mark, marks_of
 from trajectories.cohort import Cohort
+from trajectories.fitting import influence as influence_module
 from trajectories.fitting.influence import influence
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_fit import MarginalFit
@@ -128,6 +129,32 @@ def test_gaussian_influence_is_near_refitting() -> None:
     np.testing.assert_allclose(exact, result.changes[patient], atol=0.1 * result.standard_errors.max())
     with pytest.raises(TypeError, match="maximum-likelihood fit"):
         influence(tj.maximise(model, cohort, method="reml"))
+
+
+def test_patients_who_move_much_are_left_out_and_the_model_fitted_again(
+    cohort: Cohort, fits: dict[str, PointFit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slopes = gaussian_cases.cohort("slopes")
+    gaussian = tj.maximise(models.GaussianMixed("edss ~ arm * years + (1 + years | patient)"), slopes)
+    for fit, of, term in (
+        (fits["counts"], cohort, "arm[new]:period[after]"),
+        (gaussian, slopes, "arm[b]:years"),
+    ):
+        first = influence(fit, term)
+        largest = np.sort(np.abs(first.in_standard_errors[:, 0]))[-2]
+        monkeypatch.setattr(influence_module, "FAR", float(largest) - 1e-9)
+        result = influence(fit, term, refit=True)
+        assert len(result.refitted) == 2
+        assert "2 patients, who by the first-order step moved" in str(result)
+        assert "refit=True" not in str(result)
+        assert "refit=True" in str(first)
+        ids = pd.unique(of.visits["patient"])
+        for patient in result.refitted:
+            again = tj.maximise(fit.model, left_out(of, ids[patient])).summary()["estimate"]
+            assert result.changes[patient, 0] == pytest.approx(result.estimates[0] - again[term], abs=1e-5)
+            assert result.changes[patient, 0] != pytest.approx(first.changes[patient, 0], abs=1e-4)
+        others = np.setdiff1d(np.arange(len(ids)), result.refitted)
+        np.testing.assert_array_equal(result.changes[others], first.changes[others])
 
 
 def test_the_result_names_no_patient_and_states_its_limits(fits: dict[str, PointFit], cohort: Cohort) -> None:

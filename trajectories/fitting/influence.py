@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.fitting.fit import row_name
+from trajectories.fitting.left_out import estimates_without
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
 from trajectories.fitting.point import PointFit
@@ -42,6 +43,8 @@ class Influence:
         Patient × term, in the user's units.
     unit
         Of a coefficient, in words.
+    refitted
+        Patients, by their place in the design, whose changes are from fits without them; the others' are of first order.
     caveats
         Sentences that every output must carry.
     """
@@ -53,6 +56,7 @@ class Influence:
     standard_errors: Floats = field(repr=False)
     changes: Floats = field(repr=False)
     unit: str
+    refitted: tuple[int, ...] = ()
     caveats: tuple[str, ...] = ()
 
     @property
@@ -105,11 +109,18 @@ class Influence:
     def notes(self) -> tuple[str, ...]:
         """What limits these numbers, and the caveats."""
         said = ["first order: the information is taken as if the patient were still there"]
-        far = int((np.abs(self.in_standard_errors) > FAR).any(axis=1).sum())
+        if self.refitted:
+            said = [
+                f"{len(self.refitted)} patients, who by the first-order step moved an estimate by more than {FAR:g} standard errors, were left "
+                f"out and the model fitted again; the others' changes are of {said[0]}"
+            ]
+        moved = (np.abs(self.in_standard_errors) > FAR).any(axis=1)
+        moved[list(self.refitted)] = False
+        far = int(moved.sum())
         if far:
             said.append(
                 f"{far} patients move an estimate by more than {FAR:g} standard errors, where a first-order step is rough and most often too "
-                "small: refit without them"
+                "small: refit=True"
             )
         return (*said, *self.caveats)
 
@@ -126,8 +137,8 @@ class Influence:
         return str(self)
 
 
-def influence(point_fit: PointFit, term: str | None = None) -> Influence:
-    """Approximate how much each patient moves each estimate, without refitting.
+def influence(point_fit: PointFit, term: str | None = None, *, refit: bool = False) -> Influence:
+    """Approximate how much each patient moves each estimate, without refitting, or with it where that is rough.
 
     θ̂ − θ̂₋ᵢ ≈ I⁻¹ s_i with s_i the gradient of the patient's log-likelihood at θ̂, the patient effects integrated out, and I the observed
     information of all patients: the first step of Newton towards the estimate without the patient. An exact step would take I − I_i, that
@@ -141,6 +152,9 @@ def influence(point_fit: PointFit, term: str | None = None) -> Influence:
     term
         A term as `fit.summary()` names it; None for the terms of the treatment (with `arm` or `period` in them), or all fixed terms if
         there are none.
+    refit
+        Whether to fit the model again without each patient who, by the first-order step, moves one of these estimates by more than half a
+        standard error.
 
     Returns
     -------
@@ -151,7 +165,9 @@ def influence(point_fit: PointFit, term: str | None = None) -> Influence:
     TypeError
         If the fit is none by maximum likelihood with patient effects.
     ValueError
-        If there is no such term, none at all, or it has no standard error, as on a boundary.
+        If there is no such term, none at all, or it has no standard error, as on a boundary; or a term has one value without a patient.
+    ConvergenceError
+        If the likelihood has no maximum without a patient.
 
     Source: Pregibon (1981), Annals of Statistics 9:705, doi:10.1214/aos/1176345513.
 
@@ -184,14 +200,19 @@ def influence(point_fit: PointFit, term: str | None = None) -> Influence:
             f"{', '.join(name for name in chosen if not errors[names.index(name)] > 0)} has no standard error, being on a boundary: there is "
             "nothing to measure its changes by."
         )
+    changes = changes[:, places]
+    far = np.flatnonzero((np.abs(changes / errors[places]) > FAR).any(axis=1)) if refit else np.zeros(0, int)
+    for patient in far:
+        changes[patient] = estimates[places] - estimates_without(point_fit, int(patient))[chosen].to_numpy()
     return Influence(
         model=point_fit.model,
         design=point_fit.design,
         terms=tuple(chosen),
         estimates=estimates[places],
         standard_errors=errors[places],
-        changes=changes[:, places],
+        changes=changes,
         unit=_unit(point_fit.model),
+        refitted=tuple(int(patient) for patient in far),
         caveats=point_fit.caveats,
     )
 

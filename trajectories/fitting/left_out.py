@@ -1,4 +1,4 @@
-"""Designs without a patient, and the posterior fitted anew to them."""
+"""Designs without a patient, and models fitted anew to them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from trajectories.fitting.fit import Fit
+from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.marginal_peak import Report, silent
+from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.fitting.nuts import compile_model, run
+from trajectories.fitting.point import PointFit
 from trajectories.formulas import Matrices
 from trajectories.models.base import Design
+from trajectories.models.gaussian import GaussianMixed
 
-__all__ = ["posteriors_without", "without"]
+__all__ = ["estimates_without", "posteriors_without", "without"]
 
 # What `sample` does, for posteriors that were not found by chains.
 USUAL = {"draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "seed": 0}
@@ -48,6 +53,7 @@ def without(design: Design, patient: int) -> Design:
         frame=frame.assign(patient=number - (number > patient)),
         target=design.target[others].reset_index(drop=True),
         exposure=None if design.exposure is None else design.exposure[kept],
+        weights=None if design.weights is None else design.weights[others],
         patient_ids=None if design.patient_ids is None else tuple(np.array(design.patient_ids, dtype=object)[others]),
     )  # fmt: skip
 
@@ -65,6 +71,18 @@ def posteriors_without(
                 fit.model, design, compile_model(fit.model, design), draws=int(how["draws"]), tune=int(how["tune"]),
                 chains=int(how["chains"]), target_accept=float(how["target_accept"]), seed=int(how["seed"]), progress=False,
             )  # fmt: skip
+
+
+def estimates_without(fit: PointFit, patient: int) -> pd.Series:
+    """The estimates of a maximum-likelihood fit with patient effects without one of the patients, by the names of its summary."""
+    design = without(fit.design, patient)
+    solution: MarginalFit | MixedLMFit
+    if isinstance(fit.solution, MarginalFit):
+        solution = fit_marginal(fit.model, design, quadrature=fit.solution.quadrature)
+    else:
+        assert isinstance(fit.model, GaussianMixed)
+        solution = fit_mixedlm(fit.model, design)
+    return replace(fit, design=design, solution=solution).summary()["estimate"]
 
 
 @contextmanager
