@@ -12,17 +12,21 @@ from trajectories.cohort import Cohort
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.nuts import sample
 from trajectories.fitting.point import PointFit, maximise
+from trajectories.fitting.witnesses import FAR_APART, by_mixedlm, population_averages
 from trajectories.models.base import MixedModel
+from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
+from trajectories.models.ordinal import OrdinalMixed
 
 __all__ = ["CrossCheck", "cross_check"]
 
 NUTS, ML, LAPLACE, REML, GEE = "NUTS", "maximum likelihood", "Laplace", "REML", "GEE"
+MIXEDLM = "MixedLM (statsmodels)"
 
 # How far estimates may lie apart, in standard errors of maximum likelihood, before it is called a disagreement: what priors and skewness do
 # to coefficients and to standard deviations; the approximation of the integral; another estimator's use of the same rows.
-ALLOWED = {NUTS: (0.5, 1.0), LAPLACE: (0.5, 1.0), REML: (0.5, 1.0), GEE: (1.5, np.inf)}
+ALLOWED = {NUTS: (0.5, 1.0), LAPLACE: (0.5, 1.0), REML: (0.5, 1.0), GEE: (1.5, np.inf), MIXEDLM: (0.05, 0.05)}
 # How much wider or narrower an interval may be.
 WIDER = 1.5
 
@@ -37,10 +41,19 @@ class CrossCheck:
         What was fitted.
     fits
         The fits by method.
+    witnesses
+        Frames with `estimate` and `se` by term of fits by other libraries.
+    averages
+        Of populations, by the mixed model and by a GEE; see `population_averages`. None where there is none.
+    notes
+        What was compared besides, and what does not apply and why.
     """
 
     model: MixedModel
     fits: Mapping[str, Fit | PointFit] = field(repr=False)
+    witnesses: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    averages: pd.DataFrame | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> pd.DataFrame:
         """Set the methods side by side.
@@ -51,9 +64,9 @@ class CrossCheck:
         in its standard errors), `ratio` (of the standard errors), `disagrees`. The intercepts of GEE, which are population averages,
         are not compared.
         """
-        frames = {method: self._frame(method) for method in self.fits}
+        frames = {method: self._frame(method) for method in self.fits} | dict(self.witnesses)
         base, parts = frames[ML], []
-        for method in self.fits:
+        for method in frames:
             frame = frames[method].join(base.add_suffix("_ml"), how="inner")
             apart = (frame["estimate"] - frame["estimate_ml"]) / frame["se_ml"]
             ratio = frame["se"] / frame["se_ml"]
@@ -61,7 +74,7 @@ class CrossCheck:
             part["disagrees"] = self._disagrees(method, part)
             parts.append(part)
         together = pd.concat(parts).set_index("method", append=True)
-        order = [(term, method) for term in base.index for method in self.fits]
+        order = [(term, method) for term in base.index for method in frames]
         return together.loc[[key for key in order if key in together.index]]
 
     def _frame(self, method: str) -> pd.DataFrame:
@@ -83,7 +96,7 @@ class CrossCheck:
 
     @property
     def disagreements(self) -> pd.DataFrame:
-        """The rows of the summary that lie further apart than the methods explain."""
+        """The rows of the summary that lie further apart than the methods explain; those of `averages` say so themselves."""
         frame = self.summary()
         return frame[frame["disagrees"]]
 
@@ -98,7 +111,7 @@ class CrossCheck:
                 if np.isfinite(ALLOWED[method][1])
                 else ""
             )
-            for method in self.fits
+            for method in (*self.fits, *self.witnesses)
             if method != ML
         )
         verdict = (
@@ -112,14 +125,24 @@ class CrossCheck:
             for method, fit in self.fits.items()
             if isinstance(fit, PointFit) and np.isfinite(fit.loglik)
         )
-        notes = dict.fromkeys(note for fit in self.fits.values() for note in fit.caveats)
+        notes = dict.fromkeys([*self.notes, *(note for fit in self.fits.values() for note in fit.caveats)])
         return (
-            f"{type(self.model).__name__}({self.model.formula!r}) by {', '.join(self.fits)}\n"
+            f"{type(self.model).__name__}({self.model.formula!r}) by {', '.join([*self.fits, *self.witnesses])}\n"
             f"{design.n_patients} patients, {len(design.frame)} rows of '{design.cohort_name}'; log-likelihood: {logliks}\n"
             f"{frame.round(3).to_string()}\n"
             f"  apart: difference from maximum likelihood in its standard errors; allowed: {limits}\n"
             f"  ratio: of the standard errors; allowed for coefficients by likelihood and NUTS: {1 / WIDER:.2f} to {WIDER:g}\n"
-            f"  {verdict}" + "".join(f"\n  - {note}" for note in notes)
+            f"  {verdict}{self._averages_said()}" + "".join(f"\n  - {note}" for note in notes)
+        )
+
+    def _averages_said(self) -> str:
+        if self.averages is None:
+            return ""
+        odd = int(self.averages["disagrees"].sum())
+        return (
+            f"\n  population averages by the mixed model (estimate) and by GEE:\n{self.averages.round(3).to_string()}\n"
+            f"  apart: difference in standard errors of the GEE; allowed: {FAR_APART:g}; "
+            + (f"{odd} of {len(self.averages)} lie further apart" if odd else "none lies further apart")
         )
 
     def __repr__(self) -> str:
@@ -138,9 +161,10 @@ def cross_check(
 ) -> CrossCheck:
     """Fit a model by NUTS, by maximum likelihood and by its relatives, and compare the estimates.
 
-    `OrdinalMixed`: NUTS, the integrated likelihood by quadrature and by Laplace. Counts: NUTS, maximum likelihood (Laplace too with patient
-    effects), and GEE where patients have several rows and the formula at most a patient intercept, whose log rate ratios are then the
-    same. `GaussianMixed`: NUTS, maximum likelihood and REML.
+    `OrdinalMixed` and `BinaryMixed`: NUTS, the integrated likelihood by quadrature and by Laplace, and statsmodels' GEE (OrdinalGEE) by
+    what both say of populations, mean EDSS or the probability of the event, as the coefficients of a GEE are of another meaning. Counts:
+    NUTS, maximum likelihood (Laplace too with patient effects), and GEE where patients have several rows and the formula at most a patient
+    intercept, whose log rate ratios are then the same. `GaussianMixed`: NUTS, maximum likelihood, REML, and statsmodels' MixedLM.
 
     Parameters
     ----------
@@ -167,14 +191,25 @@ def cross_check(
     >>> check.disagreements.empty  # doctest: +SKIP
     True
     """
-    fits: dict[str, Fit | PointFit] = {ML: maximise(model, cohort, progress=progress)}
-    design = fits[ML].design
+    nodes = 15 if isinstance(model, BinaryMixed) else 7  # fewer are not enough for 0 and 1
+    ml = maximise(model, cohort, quadrature=nodes, progress=progress)
+    fits: dict[str, Fit | PointFit] = {ML: ml}
+    design = ml.design
+    witnesses: dict[str, pd.DataFrame] = {}
+    averages: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+    several = int(np.bincount(design.patient).max()) > 1
     if isinstance(model, GaussianMixed):
         fits[REML] = maximise(model, cohort, method="reml")
+        frame, said = by_mixedlm(design)
+        notes = (said,)
+        if frame is not None:
+            witnesses[MIXEDLM] = frame
     elif design.effects:
         fits[LAPLACE] = maximise(model, cohort, quadrature=1, progress=progress)
-    several = int(np.bincount(design.patient).max()) > 1
+    if isinstance(model, OrdinalMixed | BinaryMixed):
+        averages, notes = population_averages(ml)
     if isinstance(model, CountModel) and several and len(design.effects) <= 1:
         fits[GEE] = maximise(model, cohort, method="gee")
     fits[NUTS] = sample(model, cohort, draws=draws, tune=tune, chains=chains, seed=seed, progress=progress)
-    return CrossCheck(model=model, fits=fits)
+    return CrossCheck(model=model, fits=fits, witnesses=witnesses, averages=averages, notes=notes)
