@@ -166,7 +166,7 @@ class TestFigures:
         figure = love(made)
         assert len(figure.axes) == 3
         for ax in figure.axes:
-            pair = ax.get_title(loc="left").replace("\n", " ")
+            pair = ax.get_title(loc="left").strip().replace("\n", " ")
             found = made.pairs.xs(pair, level="pair")
             drawn = {line.get_label(): line.get_xdata() for line in ax.lines}
             np.testing.assert_allclose(drawn["before"], found["smd_before"])
@@ -187,7 +187,9 @@ class TestFigures:
 
     def test_overlap_counts_everybody(self, scores):
         figure = overlap(scores)
-        assert [ax.get_title(loc="left") for ax in figure.axes] == [f"of {arm}" for arm in scores.arms]
+        assert [ax.get_title(loc="left").strip() for ax in figure.axes] == [
+            f"of {arm}" for arm in scores.arms
+        ]
         for ax in figure.axes:
             for line in (line for line in ax.lines if not line.get_label().startswith("_")):
                 assert sum(line.get_ydata()) == pytest.approx(100)

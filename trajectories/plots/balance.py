@@ -65,7 +65,7 @@ def love(balance: Balance) -> Figure:
             warnings=warnings_of(caveats=balance.weights.caveats),
             caption=_love_caption(balance),
             width=SINGLE if len(pairs) == 1 else DOUBLE,
-            height=0.17 * len(names) + 0.95,
+            height=0.17 * len(names) + 1.05,
             columns=len(pairs),
             sharex=True,
             sharey=True,
@@ -75,10 +75,21 @@ def love(balance: Balance) -> Figure:
             _differences(ax, balance, str(pair), reach)
         axes[0, 0].set_yticks(np.arange(len(names)), names)
         axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-        axes[0, -1].legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.08), ncols=2, borderaxespad=0.0, handletextpad=0.2
-        )
+        _legend_above(axes[0, -1], lines=2)
     return figure
+
+
+def _legend_above(ax: Axes, lines: int) -> None:
+    """Put the legend above the panel's title of so many lines; it may reach over other panels, which must not move for it."""
+    from matplotlib.transforms import ScaledTranslation
+
+    handles, labels = ax.get_legend_handles_labels()
+    up = ScaledTranslation(0, (4 + 1.25 * SMALL * lines) / 72, ax.figure.dpi_scale_trans)
+    legend = ax.legend(
+        handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), bbox_transform=ax.transAxes + up, ncols=len(labels),
+        borderaxespad=0.0, borderpad=0.0, handletextpad=0.1, columnspacing=1.0,
+    )  # fmt: skip
+    legend.set_in_layout(False)
 
 
 def _finite_max(balance: Balance) -> float:
@@ -99,7 +110,7 @@ def _differences(ax: Axes, balance: Balance, pair: str, reach: float) -> None:
     )  # fmt: skip
     ax.plot(after, places, "s", markersize=3.6, color=PALETTE[0], label="after", zorder=4)
     ax.set_xlim(-reach, reach)
-    ax.set_title(pair.replace(" − ", "\n− "), fontsize=SMALL)
+    ax.set_title("\n" + pair.replace(" − ", "\n− "), fontsize=SMALL)  # the empty line is for the legend
     ax.set_xlabel("difference (SD)")
 
 
@@ -153,10 +164,7 @@ def overlap(propensity: Propensity) -> Figure:
         tallest = [_distributions(ax, propensity, arm) for ax, arm in zip(axes[0], shown, strict=True)]
         axes[0, 0].set_ylabel("patients of the arm (%)")
         axes[0, 0].set_ylim(0, 1.06 * max(tallest))
-        axes[0, -1].legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.1 if len(shown) > 1 else 1.0), ncols=len(propensity.arms),
-            borderaxespad=0.0, handletextpad=0.1, columnspacing=1.0,
-        )  # fmt: skip
+        _legend_above(axes[0, -1], lines=1 if len(shown) > 1 else 0)
     return figure
 
 
@@ -180,8 +188,7 @@ def _distributions(ax: Axes, propensity: Propensity, panel: str) -> float:
     ax.axvline(NEAR_ZERO, color=BLACK, linewidth=0.6, linestyle=":")
     ax.set_xlim(0, 1)
     ax.set_xlabel("probability" if len(propensity.arms) > 2 else f"probability of {panel}")
-    if len(propensity.arms) > 2:
-        ax.set_title(f"of {panel}", fontsize=SMALL)
+    ax.set_title("\n" + f"of {panel}" * (len(propensity.arms) > 2), fontsize=SMALL)
     return tallest
 
 
