@@ -243,6 +243,10 @@ class TestWeights:
             assert made.effective_sample_size[arm] == pytest.approx(
                 NUMBERS["two", f"ess {target} {arm}"], rel=1e-8
             )
+        difference = [
+            np.average(y["y"][made.arm == a], weights=made.values[made.arm == a]) for a in made.arms
+        ]
+        assert np.diff(difference)[0] == pytest.approx(NUMBERS["two", f"effect {target}"], rel=1e-7)
 
     @pytest.mark.parametrize("target", ["ATE", "ATT", "ATO", "matching"])
     def test_three_arms_equal_r(self, scores, target):
@@ -337,6 +341,42 @@ def never():
         pd.DataFrame({"patient": [f"p{i:03d}" for i in range(300)], "arm": arm, "edss_baseline": edss, "age": rng.normal(40, 9, 300)}),
         ["fingolimod", "alemtuzumab"],
     )  # fmt: skip
+
+
+class TestKnownTruth:
+    """20,000 patients whose effect grows with the covariate that decides the arm: each target has its own true answer."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def confounded():
+        rng = np.random.default_rng(11)
+        x = rng.normal(size=20_000)
+        e = 1 / (1 + np.exp(-0.3 - 0.8 * x))
+        new = rng.uniform(size=len(x)) < e
+        patients = pd.DataFrame(
+            {"patient": [f"p{i:05d}" for i in range(len(x))], "arm": np.where(new, "new", "old"), "x": x}
+        )
+        y = x + (1 + x) * new + rng.normal(size=len(x))
+        scores = propensity(cohort_of(patients, ["old", "new"]), "arm ~ x")
+        return scores, pd.Series(y, index=scores.arm.index), x, e
+
+    @pytest.mark.parametrize("target", ["ATE", "ATT", "ATO", "matching", "naive"])
+    def test_each_target(self, confounded, target):
+        scores, y, x, e = confounded
+        if target == "naive":
+            new = scores.arm == "new"
+            assert y[new].mean() - y[~new].mean() > 1 + 0.8
+            return
+        made = weights(scores, target, treated="new" if target == "ATT" else None)
+        h = {"ATE": np.ones(len(x)), "ATT": e, "ATO": e * (1 - e), "matching": np.minimum(e, 1 - e)}[target]
+        truth = np.average(1 + x, weights=h)
+        sums = (made.values * y).groupby(made.arm).sum() / made.values.groupby(made.arm).sum()
+        # four standard errors of a weighted difference: outcomes have an SD of about 2
+        error = 4 * 2 * np.sqrt((1 / made.effective_sample_size).sum())
+        assert sums["new"] - sums["old"] == pytest.approx(truth, abs=error)
+        assert error < 0.2
+        standardised = np.average(1 + x, weights=made.standardisation)
+        assert standardised == pytest.approx(truth, abs=0.03)
 
 
 class TestPositivity:
