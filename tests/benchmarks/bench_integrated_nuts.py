@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--tune", type=int, default=150)
     parser.add_argument("--chains", type=int, default=2)
-    parser.add_argument("--longest", type=float, default=240.0)
+    parser.add_argument("--longest", type=float, default=120.0)
     given = parser.parse_args()
     print(describe_machine(), flush=True)
     known: tuple[float, float] | None = None  # leapfrog steps in all, ESS

@@ -18,6 +18,9 @@ type Family = Literal["ordinal", "negative binomial", "poisson"]
 # Rows of padding that are accepted, as a share of the rows there are, before patients are put into more blocks; and how many blocks.
 PADDING, MOST_BLOCKS = 0.25, 4
 
+# Up to this many patients a fit takes a fraction of the seconds that its program takes to compile.
+FEW = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -169,8 +172,13 @@ def _rounded(size: int) -> int:
     return int(-(-size // step) * step)
 
 
+def _columns(patients: int) -> int:
+    """Round a number of patients up: to a power of two where compiling takes longer than what padding costs, as `_rounded` beyond."""
+    return 1 << (patients - 1).bit_length() if patients <= FEW else _rounded(patients)
+
+
 def _block(rows: Rows, order: Ints, starts: Ints, counts: Ints, patients: Ints, visits: int) -> Block:
-    columns = _rounded(len(patients))
+    columns = _columns(len(patients))
     place = np.arange(visits)[:, None]
     there = np.zeros((visits, columns), dtype=bool)
     there[:, : len(patients)] = place < counts[patients]
