@@ -287,6 +287,13 @@ class TestWeights:
         one, other = (weights(s, target, accept_positivity=True).values for s in (scores, turned))
         np.testing.assert_allclose(one, other.loc[one.index], rtol=1e-8)
 
+    def test_order_of_patients_does_not_matter(self, table, scores):
+        shuffled = cohort_of(table.sample(frac=1, random_state=8))
+        again = weights(propensity(shuffled, FORMULA), "ATO").values
+        np.testing.assert_allclose(weights(scores, "ATO").values, again.loc[scores.arm.index], rtol=1e-9)
+        balanced = entropy_balance(shuffled, FORMULA).values
+        assert balanced.index.tolist() == shuffled.patients["patient"].tolist()
+
     def test_capped(self, scores):
         plain, capped = (
             weights(scores, "ATE", accept_positivity=True),
@@ -312,6 +319,11 @@ class TestWeights:
         same = weights(scores, "ATE", trim=Trim(below=0.12, refit=False), accept_positivity=True)
         np.testing.assert_allclose(same.probabilities, scores.probabilities[~out])
         assert "at least 0.12 of every arm" in same.description
+
+    def test_trimming_away_a_level_is_an_error(self):
+        sizes = {("a", 0): 40, ("a", 1): 1, ("b", 0): 40, ("b", 1): 19}
+        with pytest.raises(WeightingError, match=r"'x' is the same \(0\).*among the 80 patients that remain"):
+            weights(propensity(binary(sizes), "arm ~ x"), "ATO", trim=Trim(below=0.1))
 
     def test_frozen(self, scores):
         with pytest.raises(AttributeError):

@@ -14,7 +14,7 @@ from trajectories.formulas import FormulaError, parse, variables
 from trajectories.formulas.syntax import response_of
 from trajectories.weighting.errors import WeightingError
 
-__all__ = ["FEWEST", "Cases", "by_arm", "complete_cases"]
+__all__ = ["FEWEST", "Cases", "by_arm", "complete_cases", "refuse_columns"]
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
@@ -92,9 +92,9 @@ def complete_cases(
     cohort: Cohort, formula: str, *, arms: Sequence[str] | None = None, fewest: int = FEWEST
 ) -> Cases:
     """Take the patients whose covariates are all known; `arms`, if given, must all be there."""
-    _refuse_formula(formula)
-    patients = cohort.patients
     names = variables(formula)
+    _refuse_formula(formula, names)
+    patients = cohort.patients
     missing = patients[[name for name in names if name in patients]].isna()
     whole = ~missing.to_numpy().any(axis=1)
     sizes = {str(arm): int(n) for arm, n in patients["arm"].value_counts(sort=False).items() if n}
@@ -110,7 +110,7 @@ def complete_cases(
         raise FormulaError(
             f"{formula!r} has patient effects: there is one row a patient, leave '(… | patient)' out."
         )
-    _refuse_columns(parsed.matrices.X, parsed.terms, formula)
+    refuse_columns(parsed.matrices.X, parsed.terms, formula)
     return Cases(
         formula=formula, arms=found, code=code, table=table.set_index("patient"), terms=parsed.terms, X=parsed.matrices.X,
         covariates=parsed.frame[list(names)].set_index(pd.Index(table["patient"], name="patient")),
@@ -118,8 +118,7 @@ def complete_cases(
     )  # fmt: skip
 
 
-def _refuse_formula(formula: str) -> None:
-    names = variables(formula)
+def _refuse_formula(formula: str, names: Sequence[str]) -> None:
     if response_of(formula) != "arm":
         raise FormulaError(
             f"{formula!r} must have the arm on its left, as in 'arm ~ age + sex + edss_baseline'."
@@ -153,7 +152,8 @@ def _refuse_arms(
             )
 
 
-def _refuse_columns(X: Floats, terms: Sequence[str], formula: str) -> None:
+def refuse_columns(X: Floats, terms: Sequence[str], formula: str) -> None:
+    """Refuse terms that do not vary between these patients, or follow from others."""
     spread = X.std(axis=0)
     size = np.maximum(np.abs(X).max(axis=0), 1e-300)
     for term, flat, value in zip(terms, spread <= 1e-12 * size, X[0], strict=True):

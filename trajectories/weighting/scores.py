@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
-from trajectories.weighting.cases import Cases, complete_cases
+from trajectories.weighting.cases import Cases, complete_cases, refuse_columns
 from trajectories.weighting.multinomial import maximum_likelihood, probabilities_of
 
 __all__ = ["Propensity", "overlap_share", "propensity"]
@@ -188,6 +188,7 @@ def kept(scores: Propensity, who: NDArray[np.bool_], *, refit: bool) -> Propensi
         counts=None if cases.counts is None else cases.counts[who],
     )  # fmt: skip
     if refit:
+        refuse_columns(some.X, some.terms, f"{some.formula} among the {len(some.X)} patients that remain")
         return fitted(some)
     return replace(scores, cases=some, probabilities=scores.probabilities[who])
 
