@@ -449,6 +449,26 @@ class TestRemade:
         pd.testing.assert_series_equal(made.values, weights(propensity(again, FORMULA), "ATO").values)
         assert made.values.index.tolist() == drawn["patient"].tolist()
 
+    def test_counting_twice_is_being_there_twice(self, three, scores):
+        patients = three.patients
+        times = np.random.default_rng(9).integers(1, 4, len(patients))
+        drawn = patients.loc[patients.index.repeat(times)].reset_index(drop=True)
+        drawn["patient"] = [f"new{i:03d}" for i in range(len(drawn))]
+        again = replace(three, patients_table=drawn)
+        counts = pd.Series(times.astype(float), index=patients["patient"])
+        made = [
+            weights(scores, "ATO"),
+            weights(scores, "ATT", treated="ocrelizumab", accept_positivity=True),
+            entropy_balance(three, FORMULA),
+            entropy_balance(three, FORMULA, "ATT", treated="ocrelizumab"),
+        ]
+        for one in made:
+            counted, repeated = one.remade(three, counts).values, one.remade(again).values
+            ratio = counted.loc[patients["patient"]].to_numpy().repeat(times) / repeated.to_numpy()
+            for arm in ARMS:  # the same but for the scale of each arm
+                mine = (drawn["arm"] == arm).to_numpy()
+                np.testing.assert_allclose(ratio[mine], ratio[mine][0], rtol=1e-7)
+
     def test_resample_without_an_arm_is_an_error(self, three, scores):
         lacking = replace(three, patients_table=three.patients.query("arm != 'ocrelizumab'"))
         with pytest.raises(WeightingError, match="ocrelizumab has 0 patients"):
