@@ -141,6 +141,10 @@ class TestWrongKind:
         with pytest.raises(ValueError, match="choose one rate"):
             against_published(rates, TRIAL.arr)
 
+    def test_a_result_of_another_kind(self):
+        with pytest.raises(TypeError, match="make an estimate of a fit first"):
+            against_published(0.3, TRIAL.arr)
+
     def test_too_few_patients_and_no_spread(self, cohort):
         patients = cohort.patients["patient"]
         with pytest.raises(ValueError, match="fewer than 5"):

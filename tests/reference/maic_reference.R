@@ -2,8 +2,10 @@
 # (minimise the sum of exp(z'a), z = covariates less the published means). Run in this folder: Rscript maic_reference.R. It writes
 #   maic_cases.csv       patient, age, female, edss, relapses, years, change     a made-up cohort
 #   maic_reference.csv   case, quantity, value     weights (mean 1) by patient, effective sample size, and for the case "sd" the
-#                        weighted rate, its log's standard error and that of the weighted change by stacked estimating equations
-#   maic_versions.csv    R version
+#                        weighted rate and change with standard errors by stacked estimating equations ("se"), and with the leverage of
+#                        the weighted regression on z by sandwich ("hc3"); those of rates are of the log
+#   maic_versions.csv    R and package versions
+suppressPackageStartupMessages(library(sandwich))
 set.seed(20260901)
 n <- 60
 edss <- round(2 * pmin(pmax(rnorm(n, 3.4, 1.6), 0), 8)) / 2; edss[edss == 0.5] <- 1
@@ -37,8 +39,15 @@ for (case in names(cases)) {
       c(theta, sqrt(V[p, p]))
     }
     r <- stacked(d$relapses, d$years); m <- stacked(d$change, rep(1, n))
+    hc3 <- function(numerator, denominator, theta) {
+      d$residual <- numerator - theta * denominator
+      m <- lm(d$residual ~ z, weights = w)
+      sqrt(vcovHC(m, type = "HC3")[1, 1]) * sum(w) / sum(w * denominator)
+    }
+    add(case, "log rate hc3", hc3(d$relapses, d$years, r[1]) / r[1]); add(case, "change hc3", hc3(d$change, rep(1, n), m[1]))
     add(case, "rate", r[1]); add(case, "log rate se", r[2] / r[1]); add(case, "change", m[1]); add(case, "change se", m[2])
   }
 }
 write.csv(do.call(rbind, rows), "maic_reference.csv", row.names = FALSE)
-write.csv(data.frame(package = "R", version = paste(R.version$major, R.version$minor, sep = ".")), "maic_versions.csv", row.names = FALSE)
+write.csv(data.frame(package = c("R", "sandwich"), version = c(paste(R.version$major, R.version$minor, sep = "."),
+  as.character(packageVersion("sandwich")))), "maic_versions.csv", row.names = FALSE)

@@ -96,7 +96,7 @@ def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
 
     Returns
     -------
-    `ConvertedMean`, itself a figure: it can be matched on and compared with.
+    `ConvertedMean`, itself a figure: it can be matched on, and compared with after `dataclasses.replace(published, figure=…)`.
 
     Raises
     ------

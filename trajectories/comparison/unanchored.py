@@ -203,6 +203,8 @@ def against_published(
         If the figure is of the wrong kind: quartiles, a ratio of two arms, another unit, a level beside a change, no uncertainty.
     ValueError
         If the own result has several cells, or weights or outcome do not go with it.
+    TypeError
+        If own is none of the three.
 
     Examples
     --------
@@ -301,6 +303,10 @@ def _own(
         return _of_estimate(own, published, arm)
     if isinstance(own, RelapseRates):
         return _of_rates(own, published, arm, window, draws, rng)
+    if not isinstance(own, Cohort):
+        raise TypeError(
+            f"own must be an Estimate, RelapseRates or a Cohort, not {type(own).__name__}: make an estimate of a fit first."
+        )
     made = observed(
         own, published, arm=arm, weights=weights, outcome=outcome, window=window, tolerance=tolerance
     )
