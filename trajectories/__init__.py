@@ -9,45 +9,73 @@ from typing import TYPE_CHECKING, Any
 # `import trajectories` stays fast.
 _PUBLIC = {
     "AdverseEventRates": "endpoints.safety",
+    "AgainstPublished": "comparison.unanchored",
+    "Balance": "weighting.balancing",
+    "Bootstrap": "comparison.bootstrap",
     "Cohort": "cohort",
     "CohortError": "tables",
     "ConvergenceError": "fitting.diagnostics",
+    "ConvertedMean": "comparison.quartiles",
     "CrossCheck": "fitting.cross_check",
     "Description": "description",
     "DisabilityEvents": "endpoints.events",
     "DisabilityMilestone": "endpoints.milestones",
     "DropOut": "simulate",
+    "EValue": "comparison.e_values",
     "Estimate": "estimate",
     "EstimateSet": "estimate",
     "ExtrapolationWarning": "estimands",
     "Fit": "fitting.fit",
     "FormulaError": "formulas",
+    "InfeasibleError": "weighting.errors",
     "Influence": "fitting.influence",
     "LeaveOneOut": "fitting.leave_one_out",
     "LikelihoodRatio": "fitting.likelihood_tests",
+    "MaicError": "comparison.matching_adjusted",
+    "MaicWeights": "comparison.matching_adjusted",
+    "Matches": "weighting.pairs",
     "MriActivity": "endpoints.mri",
     "Multiverse": "endpoints.multiverses",
     "Neda3": "endpoints.neda",
+    "NegativeControl": "comparison.negative_controls",
     "OrdinalTruth": "simulate",
     "PairedTests": "paired",
     "PointFit": "fitting.point",
-    "ProfileInterval": "fitting.likelihood_tests",
+    "PositivityError": "weighting.errors",
+    "ProfileInterval": "fitting.profiles",
+    "Propensity": "weighting.scores",
+    "Published": "comparison.sources",
+    "PublishedArm": "comparison.sources",
+    "PublishedFigureError": "comparison.figures",
+    "PublishedStudy": "comparison.sources",
     "RelapseRates": "endpoints.relapse_rates",
     "RelapseTruth": "simulate",
+    "SeparationError": "weighting.errors",
+    "Source": "comparison.sources",
     "Stabilisation": "estimands",
+    "SummaryRateRatio": "comparison.summary_rates",
     "TimeTo": "endpoints.survival",
+    "TippingPoint": "comparison.tipping_points",
+    "Trim": "weighting.targets",
     "VisitSchedule": "simulate",
+    "WeightingError": "weighting.errors",
+    "Weights": "weighting.values",
     "adverse_event_rates": "endpoints.safety",
+    "against_published": "comparison.unanchored",
     "annualised_relapse_rate": "endpoints.relapse_rates",
     "approximate": "fitting.approximate",
     "armss": "endpoints.severity",
+    "balance": "weighting.balancing",
     "change": "estimands",
     "compare": "fitting.leave_one_out",
-    "contrast": "estimands",
+    "contrast": "comparison.contrasts",
     "cross_check": "fitting.cross_check",
     "describe": "description",
     "disability_events": "endpoints.events",
+    "e_value": "comparison.e_values",
     "edss_at": "windows",
+    "entropy_balance": "weighting.entropy",
+    "event_probability": "estimands",
     "expected_edss": "estimands",
     "influence": "fitting.influence",
     "leave_one_out": "fitting.leave_one_out",
@@ -55,13 +83,21 @@ _PUBLIC = {
     "lesion_free": "estimands",
     "likelihood_ratio": "fitting.likelihood_tests",
     "load_fit": "fitting.storage",
+    "maic": "comparison.matching_adjusted",
+    "match": "weighting.pairs",
     "maximise": "fitting.point",
+    "mean_from_quartiles": "comparison.quartiles",
+    "measured_confounders": "comparison.tipping_points",
     "milestone": "endpoints.milestones",
     "mri_activity": "endpoints.mri",
     "msss": "endpoints.severity",
     "multiverse": "endpoints.multiverses",
     "neda3": "endpoints.neda",
+    "negative_control": "comparison.negative_controls",
     "paired_tests": "paired",
+    "predict": "estimands.predictions",
+    "propensity": "weighting.scores",
+    "rate_ratio_from_summary": "comparison.summary_rates",
     "read_cohort": "reading",
     "relapse_free": "estimands",
     "relapse_rate": "estimands",
@@ -75,53 +111,84 @@ _PUBLIC = {
     "slope": "estimands",
     "stabilisation": "estimands",
     "time_to": "endpoints.survival",
+    "tipping_point": "comparison.tipping_points",
+    "weights": "weighting.targets",
+    "weights_of": "weighting.by_hand",
 }
 _MODULES = ("edss", "endpoints", "models", "plots", "priors")
 
 # Written out, as type checkers read it without running it; tests/test_imports.py holds the lists together.
 __all__ = [
     "AdverseEventRates",
+    "AgainstPublished",
+    "Balance",
+    "Bootstrap",
     "Cohort",
     "CohortError",
     "ConvergenceError",
+    "ConvertedMean",
     "CrossCheck",
     "Description",
     "DisabilityEvents",
     "DisabilityMilestone",
     "DropOut",
+    "EValue",
     "Estimate",
     "EstimateSet",
     "ExtrapolationWarning",
     "Fit",
     "FormulaError",
+    "InfeasibleError",
     "Influence",
     "LeaveOneOut",
     "LikelihoodRatio",
+    "MaicError",
+    "MaicWeights",
+    "Matches",
     "MriActivity",
     "Multiverse",
     "Neda3",
+    "NegativeControl",
     "OrdinalTruth",
     "PairedTests",
     "PointFit",
+    "PositivityError",
     "ProfileInterval",
+    "Propensity",
+    "Published",
+    "PublishedArm",
+    "PublishedFigureError",
+    "PublishedStudy",
     "RelapseRates",
     "RelapseTruth",
+    "SeparationError",
+    "Source",
     "Stabilisation",
+    "SummaryRateRatio",
     "TimeTo",
+    "TippingPoint",
+    "Trim",
     "VisitSchedule",
+    "WeightingError",
+    "Weights",
     "adverse_event_rates",
+    "against_published",
     "annualised_relapse_rate",
     "approximate",
     "armss",
+    "balance",
     "change",
     "compare",
     "contrast",
     "cross_check",
     "describe",
     "disability_events",
+    "e_value",
     "edss",
     "edss_at",
     "endpoints",
+    "entropy_balance",
+    "event_probability",
     "expected_edss",
     "influence",
     "leave_one_out",
@@ -129,16 +196,24 @@ __all__ = [
     "lesion_free",
     "likelihood_ratio",
     "load_fit",
+    "maic",
+    "match",
     "maximise",
+    "mean_from_quartiles",
+    "measured_confounders",
     "milestone",
     "models",
     "mri_activity",
     "msss",
     "multiverse",
     "neda3",
+    "negative_control",
     "paired_tests",
     "plots",
+    "predict",
     "priors",
+    "propensity",
+    "rate_ratio_from_summary",
     "read_cohort",
     "relapse_free",
     "relapse_rate",
@@ -152,6 +227,9 @@ __all__ = [
     "slope",
     "stabilisation",
     "time_to",
+    "tipping_point",
+    "weights",
+    "weights_of",
 ]
 
 
@@ -172,6 +250,17 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from trajectories import edss, endpoints, models, plots, priors
     from trajectories.cohort import Cohort
+    from trajectories.comparison.bootstrap import Bootstrap
+    from trajectories.comparison.contrasts import contrast
+    from trajectories.comparison.e_values import EValue, e_value
+    from trajectories.comparison.figures import PublishedFigureError
+    from trajectories.comparison.matching_adjusted import MaicError, MaicWeights, maic
+    from trajectories.comparison.negative_controls import NegativeControl, negative_control
+    from trajectories.comparison.quartiles import ConvertedMean, mean_from_quartiles
+    from trajectories.comparison.sources import Published, PublishedArm, PublishedStudy, Source
+    from trajectories.comparison.summary_rates import SummaryRateRatio, rate_ratio_from_summary
+    from trajectories.comparison.tipping_points import TippingPoint, measured_confounders, tipping_point
+    from trajectories.comparison.unanchored import AgainstPublished, against_published
     from trajectories.description import Description, describe
     from trajectories.endpoints.events import DisabilityEvents, disability_events
     from trajectories.endpoints.milestones import DisabilityMilestone, milestone
@@ -186,7 +275,7 @@ if TYPE_CHECKING:
         ExtrapolationWarning,
         Stabilisation,
         change,
-        contrast,
+        event_probability,
         expected_edss,
         lesion_count,
         lesion_free,
@@ -196,6 +285,7 @@ if TYPE_CHECKING:
         slope,
         stabilisation,
     )
+    from trajectories.estimands.predictions import predict
     from trajectories.estimate import Estimate, EstimateSet
     from trajectories.example_cohorts import simulated_alemtuzumab_35, simulated_three_dmts_400
     from trajectories.fitting.approximate import approximate
@@ -204,13 +294,27 @@ if TYPE_CHECKING:
     from trajectories.fitting.fit import Fit
     from trajectories.fitting.influence import Influence, influence
     from trajectories.fitting.leave_one_out import LeaveOneOut, compare, leave_one_out
-    from trajectories.fitting.likelihood_tests import LikelihoodRatio, ProfileInterval, likelihood_ratio
+    from trajectories.fitting.likelihood_tests import LikelihoodRatio, likelihood_ratio
     from trajectories.fitting.nuts import sample, sample_prior
     from trajectories.fitting.point import PointFit, maximise
+    from trajectories.fitting.profiles import ProfileInterval
     from trajectories.fitting.storage import load_fit
     from trajectories.formulas import FormulaError
     from trajectories.paired import PairedTests, paired_tests
     from trajectories.reading import read_cohort
     from trajectories.simulate import DropOut, OrdinalTruth, RelapseTruth, VisitSchedule, simulate_cohort
     from trajectories.tables import CohortError
+    from trajectories.weighting.balancing import Balance, balance
+    from trajectories.weighting.by_hand import weights_of
+    from trajectories.weighting.entropy import entropy_balance
+    from trajectories.weighting.errors import (
+        InfeasibleError,
+        PositivityError,
+        SeparationError,
+        WeightingError,
+    )
+    from trajectories.weighting.pairs import Matches, match
+    from trajectories.weighting.scores import Propensity, propensity
+    from trajectories.weighting.targets import Trim, weights
+    from trajectories.weighting.values import Weights
     from trajectories.windows import edss_at, relapse_windows

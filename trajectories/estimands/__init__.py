@@ -1,6 +1,5 @@
 """Estimands: what a reader asks about, averaged over patients and standardised over a stated population."""
 
-from trajectories.estimands.comparing import contrast
 from trajectories.estimands.lesions import lesion_count, lesion_free
 from trajectories.estimands.outcomes import Stabilisation, stabilisation
 from trajectories.estimands.over_time import (
@@ -17,7 +16,6 @@ __all__ = [
     "ExtrapolationWarning",
     "Stabilisation",
     "change",
-    "contrast",
     "event_probability",
     "expected_edss",
     "lesion_count",

@@ -23,7 +23,7 @@ from trajectories.estimands.population import (
 from trajectories.formulas import Matrices
 from trajectories.models.base import Design
 
-__all__ = ["over_cells"]
+__all__ = ["over_cells", "placed_at"]
 
 
 def over_cells(
@@ -43,7 +43,7 @@ def over_cells(
         levels = dict(zip(dims, combination, strict=True))
         like = people.setting({name: levels[name] for name in set_by})
         placed = hypothetical(
-            fit.design, _placed(fit.design, like.rows, levels), levels["arm"], levels.get("years", 0.0)
+            fit.design, placed_at(fit.design, like.rows, levels), levels["arm"], levels.get("years", 0.0)
         )
         values = quantity(fit.design.at(placed)).transpose("chain", "draw", "row").to_numpy()
         lead = values.shape[:2]
@@ -67,7 +67,8 @@ def _dims(design: Design, at: Sequence[float] | float | None) -> dict[str, list[
     return dims
 
 
-def _placed(design: Design, rows: pd.DataFrame, levels: Mapping[str, Any]) -> pd.DataFrame:
+def placed_at(design: Design, rows: pd.DataFrame, levels: Mapping[str, Any]) -> pd.DataFrame:
+    """Put everybody into a period or window."""
     placed = rows.copy()
     for name in ("period", "window"):
         if name in levels:

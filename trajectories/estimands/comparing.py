@@ -1,14 +1,11 @@
-"""Contrasts between arms (or periods), draw by draw."""
+"""Two arms (or periods) of an estimate compared draw by draw."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from trajectories.estimands.outcomes import Stabilisation
 from trajectories.estimands.population import ALL
-from trajectories.estimate import Estimate, EstimateSet
+from trajectories.estimate import Estimate
 
-__all__ = ["contrast"]
+__all__ = ["BEFORE_AFTER", "DESCRIPTIVE", "compared"]
 
 DESCRIPTIVE = (
     "descriptive: patients were not assigned to arms by this analysis, and a difference between arms at time 0 is imbalance, not "
@@ -20,56 +17,15 @@ BEFORE_AFTER = (
 )
 
 
-def contrast(
-    estimate: Estimate | Stabilisation,
+def compared(
+    estimate: Estimate,
     level: str,
     reference: str,
-    *,
-    over: str = "arm",
-    scale: Literal["difference", "ratio"] = "difference",
-) -> Estimate | EstimateSet:
-    """Compare two arms (or two levels of another dim) draw by draw: level minus, or over, reference.
-
-    θ(level) − θ(reference), or θ(level) / θ(reference), each draw a value; their distribution says how probable a difference is.
-
-    Parameters
-    ----------
-    estimate
-        An `Estimate` with the dim `over`, or a `Stabilisation` (then every part of it is compared).
-    level, reference
-        Names of arms, or of levels of `over`.
-    over
-        The dim that is compared: "arm", or "period" for relapse rates.
-    scale
-        "difference", or "ratio" of rates or probabilities.
-
-    Returns
-    -------
-    An `Estimate` without the dim; of a `Stabilisation`, an `EstimateSet`.
-
-    Raises
-    ------
-    ValueError
-        If a level does not exist, the scale is unknown, or a ratio is asked for of what can be 0 or negative.
-
-    Examples
-    --------
-    >>> import trajectories as tj
-    >>> from trajectories import models
-    >>> cohort = tj.simulated_three_dmts_400()
-    >>> fit = tj.maximise(models.GaussianMixed("edss ~ arm * years + (1 | patient)"), cohort)
-    >>> tj.contrast(tj.change(fit, 2.0), "alemtuzumab", "fingolimod").summary()["mean"].round(1).item()
-    -0.5
-    """
-    if isinstance(estimate, Stabilisation):
-        parts = {
-            name: _compared(part, level, reference, over, scale) for name, part in estimate.estimates.items()
-        }
-        return EstimateSet(title=f"{level} compared with {reference}: {estimate.title}", estimates=parts)
-    return _compared(estimate, level, reference, over, scale)
-
-
-def _compared(estimate: Estimate, level: str, reference: str, over: str, scale: str) -> Estimate:
+    over: str,
+    scale: str,
+    caveats: tuple[str, ...] | None = None,
+) -> Estimate:
+    """Compare two levels of a dim draw by draw; `caveats` replace what a contrast says by default."""
     if over not in estimate.draws.dims:
         raise ValueError(f"{estimate.name} has no {over}s to compare: put {over!r} into the formula.")
     if scale not in ("difference", "ratio"):
@@ -89,7 +45,10 @@ def _compared(estimate: Estimate, level: str, reference: str, over: str, scale: 
         unit=estimate.unit if difference else "ratio",
         definition=f"{scale.capitalize()} between {level} and {reference}. {estimate.definition}",
         source=estimate.source,
-        caveats=(*estimate.caveats, DESCRIPTIVE if over == "arm" else BEFORE_AFTER),
+        caveats=(
+            *estimate.caveats,
+            *((DESCRIPTIVE if over == "arm" else BEFORE_AFTER,) if caveats is None else caveats),
+        ),
         null=0.0 if difference else 1.0,
         higher_is_worse=estimate.higher_is_worse,
     )

@@ -85,6 +85,7 @@ def maximum(
     floors: Mapping[int, float] | None = None,
     held: Mapping[int, float] | None = None,
     start: Floats | None = None,
+    information: Floats | None = None,
     errors: bool = True,
     report: Report = silent,
 ) -> Top:
@@ -106,6 +107,8 @@ def maximum(
         Parameters by position that keep a value, as in a profile.
     start
         Where to begin in place of the ladder.
+    information
+        Minus the second derivatives near the start, of a likelihood much like this one: Newton's steps begin at once.
     errors
         Whether the information must be that of the maximum, not only of its neighbourhood.
     report
@@ -133,7 +136,7 @@ def maximum(
     tops: list[Top] = []
     for place, (sd, theta) in enumerate(starts):
         try:
-            top = search.from_a_part(theta) if large else search.climb(theta)
+            top = search.from_a_part(theta) if large else search.climb(theta, information)
         except ConvergenceError as error:
             attempts.append(Attempt(start=sd, loglik=np.nan, said=str(error)))
             continue
@@ -181,8 +184,10 @@ class _Search:
         """Parameters that move."""
         return np.array([k for k in range(self.likelihood.shape.size) if k not in self.held])
 
-    def climb(self, theta: Floats) -> Top:
+    def climb(self, theta: Floats, information: Floats | None = None) -> Top:
         """Climb from a start."""
+        if information is not None:
+            return self.newton(theta, information[np.ix_(self.free, self.free)], moved=np.inf)
         theta = self._near(theta)
         return self.newton(theta, self.likelihood.information(theta, self.free))
 

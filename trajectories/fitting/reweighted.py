@@ -75,6 +75,8 @@ class Refitter:
         Which likelihood: "integral", "gaussian" or "counts".
     theta
         Where its maximum is, on the optimiser's scale; None for counts without patient effects.
+    information
+        Minus the second derivatives there; NaN where held.
     quadrature
         Nodes a dimension, of an integrated likelihood.
     held
@@ -86,6 +88,7 @@ class Refitter:
     method: Method
     kind: Literal["integral", "gaussian", "counts"]
     theta: Floats | None = field(default=None, repr=False)
+    information: Floats | None = field(default=None, repr=False)
     quadrature: int = 1
     held: tuple[int, ...] = ()
 
@@ -94,10 +97,13 @@ class Refitter:
         """Take what is needed from a fit."""
         solution = fit.solution
         if isinstance(solution, MarginalFit):
+            known = ~np.isnan(np.diag(solution.covariance))
+            information = np.full(solution.covariance.shape, np.nan)
+            information[np.ix_(known, known)] = np.linalg.inv(solution.covariance[np.ix_(known, known)])
             return cls(
                 model=fit.model, design=fit.design, method=fit.method, kind="integral", theta=solution.theta,
-                quadrature=solution.quadrature,
-                held=tuple(int(k) for k in np.flatnonzero(np.isnan(np.diag(solution.covariance)))),
+                information=information, quadrature=solution.quadrature,
+                held=tuple(int(k) for k in np.flatnonzero(~known)),
             )  # fmt: skip
         if isinstance(solution, MixedLMFit):
             theta = solution.variance_parameters.to_numpy()
@@ -134,6 +140,7 @@ class Refitter:
             held={k: float(self.theta[k]) for k in self.held},
             names=adaptor.names,
             start=self.theta,
+            information=self.information,
             errors=False,
         )
         return adaptor.dataset(top.theta[None])

@@ -1,5 +1,7 @@
 """Plots: functions of results. Each returns a matplotlib Figure, which `figure.savefig("name.pdf")` writes to a file."""
 
+from trajectories.plots.balance import love, overlap
+from trajectories.plots.beside import beside_published
 from trajectories.plots.contrasts import forest
 from trajectories.plots.influence import influence
 from trajectories.plots.multiverses import multiverse
@@ -11,8 +13,10 @@ from trajectories.plots.sampling import diagnostics, pairs
 from trajectories.plots.shares import outcomes
 from trajectories.plots.stability import change, margin_curve
 from trajectories.plots.survival import cumulative_incidence, kaplan_meier
+from trajectories.plots.tipping import tipping_point
 
 __all__ = [
+    "beside_published",
     "change",
     "cumulative_incidence",
     "diagnostics",
@@ -20,13 +24,16 @@ __all__ = [
     "forest",
     "influence",
     "kaplan_meier",
+    "love",
     "margin_curve",
     "multiverse",
     "outcomes",
+    "overlap",
     "pairs",
     "posterior_predictive",
     "prior_predictive",
     "proportional_odds",
     "relapses",
+    "tipping_point",
     "trajectories",
 ]

@@ -1,0 +1,277 @@
+"""Augmented weighting: standardised predictions of an outcome model plus the weighted mean of what it missed in those who were observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trajectories import edss
+from trajectories.estimands.cells import placed_at
+from trajectories.estimands.lesions import lesion_count
+from trajectories.estimands.over_time import (
+    BASELINE,
+    change,
+    event_probability,
+    expected_edss,
+    from_observed_baseline,
+    severity_probability,
+    slope,
+)
+from trajectories.estimands.population import Fitted, hypothetical
+from trajectories.estimands.rates import relapse_rate
+from trajectories.estimate import Question
+from trajectories.models.base import Design, EdssModel, Floats
+from trajectories.models.binary import BinaryMixed
+from trajectories.models.counts import CountModel
+
+__all__ = ["AUGMENTABLE", "Corrections", "corrections", "observed_share"]
+
+AUGMENTABLE = (
+    expected_edss,
+    change,
+    slope,
+    severity_probability,
+    event_probability,
+    relapse_rate,
+    lesion_count,
+)
+
+# Prior sd of a log odds ratio, per standard deviation of its column, in the model of who was seen: keeps it finite where everybody was.
+_SPREAD = 2.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Corrections:
+    """What augmenting adds to standardised predictions: arm × cell; and the patients' influence on the sum of both.
+
+    Parameters
+    ----------
+    values
+        Weighted mean residual, arm × cell (years, periods or one).
+    influence
+        Patient × arm × cell: the variance of the estimates is the sum of its squares over n².
+    seen
+        Patients of each arm whose outcome was there, arm × cell.
+    """
+
+    values: Floats
+    influence: Floats = field(repr=False)
+    seen: Floats = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Outcomes:
+    """What was observed: totals and exposures (1 for a visit), patient × cell, 0 where not seen."""
+
+    total: Floats
+    exposure: Floats
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        return self.exposure > 0
+
+
+def corrections(
+    fit: Fitted,
+    asked: Question,
+    arms: list[str],
+    weights: Floats,
+    standardisation: Floats,
+    covariates: pd.DataFrame,
+    window: float,
+    counts: Floats | None = None,
+) -> Corrections:
+    """Compute the weighted mean residual of an outcome model by arm and cell, and the influence of each patient.
+
+    With outcome Y_i (exposure e_i, 1 for a visit), prediction m_a(x_i), weights w_i, what patients count h_i in the target and in the
+    replicate f_i, and 1/c_i the probability of having been seen, given arm and covariates:
+    Σ_{A_i=a} f_i w_i c_i (Y_i − e_i m_a(x_i)) / Σ_{A_i=a} f_i w_i c_i e_i.
+
+    Parameters
+    ----------
+    fit
+        With one draw, the estimates.
+    asked
+        The estimand.
+    arms
+        In the estimate's order.
+    weights, standardisation, counts
+        w, h and f of the patients of the design.
+    covariates
+        Of the patients of the design, for the model of who was seen.
+    window
+        How far, in years, a visit may be from the time it stands for.
+
+    Source: Robins, Rotnitzky and Zhao (1994), Journal of the American Statistical Association 89:846, doi:10.1080/01621459.1994.10476818;
+    Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x.
+    """
+    design = fit.design
+    observed = _observed(fit, asked, window)
+    arm_of = design.target["arm"].astype(str).to_numpy()
+    f = np.ones(len(arm_of)) if counts is None else counts
+    v = weights * f
+    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f)
+    n, h = len(arm_of), standardisation * f
+    values = np.zeros((len(arms), observed.total.shape[1]))
+    seen = np.zeros_like(values)
+    influence = np.zeros((n, *values.shape))
+    for a, arm in enumerate(arms):
+        m = _predicted(fit, asked, arm)
+        inside = (arm_of == arm)[:, None] & observed.there
+        use = np.where(inside, v[:, None] * inverse, 0.0)
+        seen[a] = (inside & (v > 0)[:, None]).sum(axis=0)
+        if (use.sum(axis=0) == 0).any():
+            raise ValueError(
+                f"nobody of {arm} with a weight was seen within {window:g} years of a time that is asked for: widen window=, or choose another "
+                "time."
+            )
+        residual, total = observed.total - observed.exposure * m, (use * observed.exposure).sum(axis=0)
+        values[a] = (use * residual).sum(axis=0) / total
+        spread = m - (h[:, None] * m).sum(axis=0) / h.sum()
+        influence[:, a] = n * h[:, None] * spread / h.sum()
+        influence[:, a] += n * use * (residual - values[a] * observed.exposure) / total
+    return Corrections(values=values, influence=influence, seen=seen)
+
+
+def observed_share(fit: Fitted, asked: Question, window: float) -> Floats:
+    """Share of the patients of the design whose outcome was seen: cell."""
+    return np.asarray(_observed(fit, asked, window).there.mean(axis=0))
+
+
+def _observed(fit: Fitted, asked: Question, window: float) -> _Outcomes:
+    design, options = fit.design, asked.options
+    if isinstance(fit.model, CountModel):
+        return _counted(design, options)
+    if asked.verb is slope:
+        times, since = [float(options["between"][1])], float(options["between"][0])
+    else:
+        times, since = [float(t) for t in np.atleast_1d(options["at"])], float(options.get("since", 0.0))
+    value = _nearest(design, times, window)
+    if asked.verb is severity_probability and not isinstance(fit.model, BinaryMixed):
+        value = np.where(np.isnan(value), np.nan, value >= options["threshold"])
+    if asked.verb in (change, slope):
+        if from_observed_baseline(design, since):
+            before = design.target[BASELINE].to_numpy(dtype=float)[:, None]
+        else:
+            before = _nearest(design, [since], window)
+        value = value - before
+        if asked.verb is slope:
+            value = value / (times[0] - since)
+    there = ~np.isnan(value)
+    return _Outcomes(total=np.where(there, value, 0.0), exposure=there.astype(float))
+
+
+def _nearest(design: Design, times: list[float], window: float) -> Floats:
+    """The outcome of the visit nearest to each time, on the same side of treatment start: patient × time; NaN where none is near."""
+    years, patient, outcome = design.frame["years"].to_numpy(), design.patient, design.outcome
+    made = np.full((design.n_patients, len(times)), np.nan)
+    for k, t in enumerate(times):
+        near = (np.abs(years - t) <= window) & ((years > 0) if t > 0 else (years <= 0))
+        order = np.flatnonzero(near)[np.argsort(-np.abs(years[near] - t), kind="stable")]
+        made[patient[order], k] = outcome[order]  # the nearest is written last
+    return made
+
+
+def _counted(design: Design, options: Mapping[str, Any]) -> _Outcomes:
+    """Counts and exposures by period or window of the formula, or over all rows."""
+    if options["at"] is not None:
+        raise ValueError(
+            "a formula of counts with 'years' in it cannot be augmented: use periods or windows."
+        )
+    assert design.exposure is not None
+    names = [name for name in ("period", "window") if name in design.formula.columns]
+    cell = (
+        design.frame[names[0]].cat.codes.to_numpy() if names else np.zeros(len(design.frame), dtype=np.int64)
+    )
+    total, exposure = np.zeros((2, design.n_patients, int(cell.max()) + 1))
+    np.add.at(total, (design.patient, cell), design.outcome)
+    np.add.at(exposure, (design.patient, cell), design.exposure)
+    return _Outcomes(total=total, exposure=exposure)
+
+
+def _predicted(fit: Fitted, asked: Question, arm: str) -> Floats:
+    """The outcome model's mean for each patient of the design, had the arm been given: patient × cell."""
+    design, options, parameters = fit.design, asked.options, fit.draws()
+    if isinstance(fit.model, CountModel):
+        names: list[str] = [name for name in ("period", "window") if name in design.formula.columns]
+        levels: list[dict[str, Any]] = (
+            [{names[0]: str(level)} for level in design.frame[names[0]].cat.categories] if names else [{}]
+        )
+        columns = [
+            fit.model.expectation(
+                parameters, design.at(hypothetical(design, placed_at(design, design.target, cell), arm, 0.0))
+            )
+            for cell in levels
+        ]
+        return np.stack([column.to_numpy()[0, 0] for column in columns], axis=-1)
+
+    def mean(t: float) -> Floats:
+        matrices = design.at(hypothetical(design, design.target, arm, t))
+        if asked.verb is severity_probability and isinstance(fit.model, EdssModel):
+            first = int(edss.code(options["threshold"]))
+            return np.asarray(fit.model.levels_by_row(parameters, matrices)[0][:, first:].sum(axis=1))
+        return np.asarray(fit.model.expectation(parameters, matrices).to_numpy()[0, 0])
+
+    return _of_times(mean, design, asked)
+
+
+def _of_times(mean: Callable[[float], Floats], design: Design, asked: Question) -> Floats:
+    options = asked.options
+    if asked.verb is slope:
+        start, end = (float(t) for t in options["between"])
+        return ((mean(end) - _before(mean, design, start)) / (end - start))[:, None]
+    times = [float(t) for t in np.atleast_1d(options["at"])]
+    levels = np.stack([mean(t) for t in times], axis=-1)
+    if asked.verb is change:
+        levels = levels - _before(mean, design, float(options["since"]))[:, None]
+    return levels
+
+
+def _before(mean: Callable[[float], Floats], design: Design, since: float) -> Floats:
+    if from_observed_baseline(design, since):
+        return design.target[BASELINE].to_numpy(dtype=float)
+    return mean(since)
+
+
+def _inverse_of_seen(
+    observed: _Outcomes,
+    counted: NDArray[np.bool_],
+    arm_of: NDArray[Any],
+    covariates: pd.DataFrame,
+    counts: Floats,
+) -> Floats:
+    """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was."""
+    made = np.ones_like(observed.exposure)
+    arms = pd.Series(arm_of, index=covariates.index, name="arm")
+    columns = pd.get_dummies(pd.concat([arms, covariates], axis=1), drop_first=True).to_numpy(dtype=float)
+    for k in range(made.shape[1]):
+        there = observed.there[counted, k]
+        if there.all():
+            continue
+        probability = _logistic(columns[counted], there.astype(float), counts[counted])
+        made[counted, k] = 1 / probability
+    return made
+
+
+def _logistic(X: Floats, y: Floats, counts: Floats) -> Floats:
+    """Fitted probabilities of a logistic regression with log odds ratios ~ N(0, 2.5²) per standard deviation of their columns."""
+    spread = X.std(axis=0)
+    Z = np.column_stack([np.ones(len(X)), (X - X.mean(axis=0))[:, spread > 0] / spread[spread > 0]])
+    penalty = np.append(0.0, np.full(Z.shape[1] - 1, _SPREAD**-2))
+    b = np.zeros(Z.shape[1])
+    share = (counts @ y) / counts.sum()
+    b[0] = np.log(share / (1 - share))
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-Z @ b))
+        score = Z.T @ (counts * (y - p)) - penalty * b
+        information = (Z * (counts * p * (1 - p))[:, None]).T @ Z + np.diag(penalty)
+        step = np.linalg.solve(information, score)
+        b += step * min(1.0, 2.0 / np.linalg.norm(step))
+        if score @ step < 1e-12:
+            break
+    return np.asarray(1 / (1 + np.exp(-Z @ b)))

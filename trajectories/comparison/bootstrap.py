@@ -1,0 +1,135 @@
+"""The fractional bootstrap: patients count by random weights, and everything that was estimated is estimated again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trajectories.cohort import Cohort
+from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.models.base import Floats
+from trajectories.weighting.errors import WeightingError
+
+__all__ = ["Bootstrap", "replicates"]
+
+# Replicates sent to an executor at a time: each start of a process compiles once.
+AT_ONCE = 25
+# Share of replicates that may have no estimate; they are counted.
+FAILED = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How uncertainty that includes the estimation of weights is found: a fractional bootstrap of patients.
+
+    In each replicate every patient (or cluster) counts by a draw from the exponential distribution, scaled to mean 1, in every step:
+    propensities, weights, outcome model, standardisation. Unlike resampling no patient, arm or level of EDSS ever vanishes.
+
+    Parameters
+    ----------
+    n
+        Replicates.
+    seed
+        The same seed gives the same replicates, on any executor.
+    cluster
+        A column of the patients table whose patients are drawn together, such as a person with two index episodes, or a centre; None for
+        patients one by one.
+    executor
+        Where to compute: any `concurrent.futures.Executor`, such as a ProcessPoolExecutor or that of a Dask or Ray cluster; None for this
+        process, one after the other.
+
+    Source: Rubin (1981), Annals of Statistics 9:130, doi:10.1214/aos/1176345338; Xu et al. (2020), American Statistician 74:345,
+    doi:10.1080/00031305.2020.1731599.
+
+    Examples
+    --------
+    >>> Bootstrap(n=200, seed=1)
+    Bootstrap(n=200, seed=1, cluster=None)
+    """
+
+    n: int = 500
+    seed: int = 0
+    cluster: str | None = None
+    executor: Executor | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.n < 50:
+            raise ValueError(
+                f"a bootstrap needs at least 50 replicates to say anything of an interval, not n={self.n}."
+            )
+
+    def clusters(self, cohort: Cohort) -> pd.Series:
+        """The cluster of each patient, 0, 1, …, index `patient`."""
+        patients = cohort.patients
+        if self.cluster is None:
+            return pd.Series(np.arange(len(patients)), index=patients["patient"])
+        if self.cluster not in patients:
+            raise ValueError(f"cluster={self.cluster!r} is no column of the patients table.")
+        if patients[self.cluster].isna().any():
+            raise ValueError(
+                f"{int(patients[self.cluster].isna().sum())} patients have no {self.cluster}: fill it in."
+            )
+        return pd.Series(pd.factorize(patients[self.cluster])[0], index=patients["patient"])
+
+
+def counts_of(clusters: pd.Series, seed: int, replicate: int) -> pd.Series:
+    """What each patient counts in a replicate: exponential draws by cluster, of mean 1 over patients.
+
+    >>> counts_of(pd.Series([0, 0, 1], index=["a", "b", "c"]), 1, 0).round(3).tolist()
+    [1.311, 1.311, 0.377]
+    """
+    drawn = np.random.default_rng([seed, replicate]).standard_exponential(int(clusters.max()) + 1)
+    counts = drawn[clusters.to_numpy()]
+    return pd.Series(counts / counts.mean(), index=clusters.index)
+
+
+def replicates(
+    estimate: Callable[[pd.Series], Floats], cohort: Cohort, bootstrap: Bootstrap
+) -> tuple[Floats, int]:
+    """Compute a quantity (an array) in every replicate: replicates × …, and how many had no estimate.
+
+    Parameters
+    ----------
+    estimate
+        From what each patient counts (index `patient`) to the quantity; it must be picklable for an executor of processes.
+    cohort
+        Whose patients are drawn.
+
+    Raises
+    ------
+    ConvergenceError
+        If more than 5 % of the replicates have no estimate.
+    """
+    clusters = bootstrap.clusters(cohort)
+    work = partial(_several, estimate, clusters, bootstrap.seed)
+    parts = [range(i, min(i + AT_ONCE, bootstrap.n)) for i in range(0, bootstrap.n, AT_ONCE)]
+    found: Iterator[list[Any]] = (
+        map(work, parts) if bootstrap.executor is None else bootstrap.executor.map(work, parts)
+    )
+    results = [result for part in found for result in part]
+    failed = [result for result in results if isinstance(result, str)]
+    if len(failed) > FAILED * bootstrap.n:
+        raise ConvergenceError(
+            f"{len(failed)} of {bootstrap.n} replicates of the bootstrap have no estimate, so it would understate the uncertainty. The first: "
+            f"{failed[0]} Simplify the model or the propensity, or compare the overlap (target='ATO')."
+        )
+    return np.stack([result for result in results if not isinstance(result, str)]), len(failed)
+
+
+def _several(
+    estimate: Callable[[pd.Series], Floats], clusters: pd.Series, seed: int, numbers: range
+) -> list[Floats | str]:
+    """Quantities of some replicates, or why one has none."""
+    made: list[Floats | str] = []
+    for number in numbers:
+        try:
+            made.append(estimate(counts_of(clusters, seed, number)))
+        except (ConvergenceError, WeightingError, np.linalg.LinAlgError) as error:
+            made.append(str(error))
+    return made

@@ -1,0 +1,295 @@
+"""Contrasts between arms: draw by draw, standardised over a target population, weighted, augmented, and with a bootstrap of all of it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from trajectories.cohort import Cohort
+from trajectories.comparison.augmented import AUGMENTABLE, Corrections, corrections
+from trajectories.comparison.bootstrap import Bootstrap, replicates
+from trajectories.comparison.standing import standing
+from trajectories.estimands.comparing import compared
+from trajectories.estimands.outcomes import Stabilisation
+from trajectories.estimands.population import Counted, ExtrapolationWarning, counted
+from trajectories.estimate import Estimate, EstimateSet, Question
+from trajectories.fitting.point import PointFit
+from trajectories.fitting.reweighted import Point, Refitter
+from trajectories.models.base import Design, Floats
+from trajectories.weighting.values import Weights
+
+__all__ = ["contrast"]
+
+# Draws of the normal approximation of augmented estimates.
+DRAWS = 4000
+
+
+def contrast(
+    estimate: Estimate | Stabilisation,
+    level: str,
+    reference: str,
+    *,
+    over: str = "arm",
+    scale: Literal["difference", "ratio"] = "difference",
+    target: str | None = None,
+    weights: Weights | None = None,
+    augmented: bool = False,
+    window: float = 0.25,
+    bootstrap: Bootstrap | None = None,
+) -> Estimate | EstimateSet:
+    """Compare two arms (or two levels of another dim): level minus, or over, reference.
+
+    θ(level) − θ(reference), or θ(level) / θ(reference), each draw a value; their distribution says how probable a difference is.
+    With `weights` θ(a) is standardised over their target population, Σ h(x_i) m_a(x_i) / Σ h(x_i), with m_a the outcome model's mean in arm a.
+    `augmented` adds the weighted mean residual of those given a, Σ_{A_i=a} w_i c_i (Y_i − m_a(x_i)) / Σ_{A_i=a} w_i c_i, with 1/c_i the
+    probability of having been seen given arm and covariates: right if either the model of the outcome or that of the weights is (doubly robust).
+    A weighted fit alone (`tj.maximise(…, weights=…)`) is not doubly robust.
+
+    Parameters
+    ----------
+    estimate
+        An `Estimate` with the dim `over`, or a `Stabilisation` (then every part of it is compared).
+    level, reference
+        Names of arms, or of levels of `over`.
+    over
+        The dim that is compared: "arm", or "period" for relapse rates.
+    scale
+        "difference", or "ratio" of rates or probabilities.
+    target
+        Whom to standardise over in place of the estimate's target: "everyone", an arm; or with weights their target ("ATE", "ATT", "ATO",
+        "matching"), as a check.
+    weights
+        From `tj.weights`, `tj.entropy_balance` or `tj.match`. With a posterior (`tj.sample`) they name the target population only, whose
+        patients are then a sample of it (Bayesian bootstrap): a weighted likelihood is none, and its posterior would not be one.
+    augmented
+        Whether to augment, for maximum likelihood and `tj.expected_edss`, `tj.change`, `tj.slope`, `tj.severity_probability`,
+        `tj.event_probability`, `tj.relapse_rate` and `tj.lesion_count`.
+    window
+        How far, in years, a visit may be from the time it stands for, when augmented.
+    bootstrap
+        For maximum likelihood: weights, outcome model and standardisation estimated again in every replicate, clustered by patient. Without
+        it draws take the weights as known: from the normal approximation of the fit, or of the patients' influence when augmented.
+
+    Returns
+    -------
+    An `Estimate` without the dim; of a `Stabilisation`, an `EstimateSet`. Its caveats say how many patients of each arm it stands on and
+    what it assumes.
+
+    Raises
+    ------
+    ValueError
+        If a level does not exist, the scale is unknown, a ratio is asked for of what can be 0 or negative, or the target is not that of the
+        weights.
+    TypeError
+        If this estimate or fit cannot be weighted, augmented or bootstrapped.
+    ConvergenceError
+        If more than 5 % of the bootstrap's replicates have no estimate.
+
+    Source: Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x; Li, Morgan and Zaslavsky (2018), Journal of
+    the American Statistical Association 113:390, doi:10.1080/01621459.2016.1260466.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> from trajectories import models
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> fit = tj.maximise(models.GaussianMixed("edss ~ edss_baseline + age + arm * years + (1 | patient)"), cohort)
+    >>> tj.contrast(tj.change(fit, 2.0), "alemtuzumab", "fingolimod").summary()["mean"].round(1).item()
+    -0.4
+    >>> overlap = tj.weights(tj.propensity(cohort, "arm ~ edss_baseline + age + relapses_year_before"), "ATO")
+    >>> effect = tj.contrast(tj.expected_edss(fit, 2.0), "alemtuzumab", "fingolimod", weights=overlap, augmented=True)
+    >>> effect.summary()["mean"].round(1).item()
+    -0.5
+    """
+    if target is None and weights is None and not augmented and bootstrap is None:
+        return _by_draw(estimate, level, reference, over, scale)
+    if isinstance(estimate, Stabilisation):
+        raise TypeError(
+            "a Stabilisation has several parts, of which only the change has an observed counterpart: contrast tj.change(fit, at), or give "
+            "tj.stabilisation the target."
+        )
+    if estimate.asked is None or over != "arm":
+        raise TypeError(
+            f"{estimate.name} cannot be standardised anew: take an estimand of a fit, such as tj.change(fit, 2.0), and compare arms."
+        )
+    asked = _asked(estimate.asked, target, weights)
+    if not augmented and bootstrap is None:
+        again = asked.again()
+        said = standing(asked, level, reference, weights, augmented=False, bootstrapped=False)
+        return compared(again, level, reference, over, scale, said)
+    fit = asked.fit
+    if not isinstance(fit, PointFit):
+        raise TypeError(
+            "augmenting and the bootstrap are for maximum likelihood (tj.maximise); of a posterior, standardise: weights= alone, or target=."
+        )
+    if augmented and asked.verb not in AUGMENTABLE:
+        names = ", ".join(verb.__name__ for verb in AUGMENTABLE)
+        raise TypeError(
+            f"{estimate.name} has no observed counterpart by patient to augment with; those that have: {names}."
+        )
+    if augmented and asked.options.get("by"):
+        raise ValueError("an estimate by covariates cannot be augmented: ask for it without by=.")
+    if augmented and weights is None:
+        raise ValueError("augmenting needs weights=: tj.weights(tj.propensity(cohort, 'arm ~ …'), 'ATE').")
+    job = _Job(
+        refitter=Refitter.of(fit),
+        cohort=fit.cohort,
+        question=replace(asked, fit=None),
+        weights=weights,
+        weighted_fit=fit.weights is not None,
+        augmented=augmented,
+        window=window,
+    )
+    stated, found = job.at(Point.of(fit), weights)
+    point = stated.draws
+    if bootstrap is None:
+        assert found is not None
+        arms, source = _normal(point, found, scale), "the normal approximation of the patients' influence"
+    else:
+        values, failed = replicates(job.replicate, fit.cohort, bootstrap)
+        arms = point.isel(chain=0, draw=0, drop=True) * xr.DataArray(np.ones(len(values)), dims="draw")
+        arms = arms.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(data=values[None])
+        source = f"{len(values)} replicates of the fractional bootstrap by {bootstrap.cluster or 'patient'}"
+        source += f" ({failed} more had no estimate)" if failed else ""
+    said = standing(
+        asked, level, reference, weights, augmented=augmented, bootstrapped=bootstrap is not None, found=found
+    )
+    whole = replace(
+        estimate, draws=arms, source=source, asked=None, definition=stated.definition, caveats=estimate.caveats
+    )
+    made = compared(whole, level, reference, over, scale, said)
+    if bootstrap is None:
+        return made
+    centre = compared(replace(whole, draws=point), level, reference, over, scale, said).draws
+    return replace(
+        made, draws=_centred(made.draws, centre, scale), source=f"{source}, centred on the estimate"
+    )
+
+
+def _by_draw(
+    estimate: Estimate | Stabilisation, level: str, reference: str, over: str, scale: str
+) -> Estimate | EstimateSet:
+    if isinstance(estimate, Stabilisation):
+        parts = {
+            name: compared(part, level, reference, over, scale) for name, part in estimate.estimates.items()
+        }
+        return EstimateSet(title=f"{level} compared with {reference}: {estimate.title}", estimates=parts)
+    return compared(estimate, level, reference, over, scale)
+
+
+def _asked(question: Question, target: str | None, weights: Weights | None) -> Question:
+    """The question, of the target that was named."""
+    if weights is None:
+        return (
+            question if target is None else replace(question, options={**question.options, "target": target})
+        )
+    if target is not None and target != weights.target:
+        raise ValueError(
+            f"these weights have the target {weights.target}, not {target!r}: make weights with that target."
+        )
+    return replace(question, options={**question.options, "target": weights})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    """All that a replicate needs; it can be sent to another process."""
+
+    refitter: Refitter
+    cohort: Cohort = field(repr=False)
+    question: Question
+    weights: Weights | None
+    weighted_fit: bool
+    augmented: bool
+    window: float
+
+    def replicate(self, counts: pd.Series) -> Floats:
+        """The arms' values when patients count so much."""
+        weights = self.weights
+        if weights is not None and weights.recipe.fractional:
+            weights = weights.remade(self.cohort, counts)
+        ids = list(self.refitter.design.patient_ids or ())
+        own = counts.loc[ids].to_numpy(dtype=float)
+        if self.weighted_fit:
+            assert weights is not None
+            own = own * weights.values.reindex(ids).fillna(0.0).to_numpy(dtype=float)
+        values, _ = self.at(self.refitter.with_weights(own), weights, counts)
+        return values.draws.isel(chain=0, draw=0).to_numpy()
+
+    def at(
+        self, point: Point, weights: Weights | None, counts: pd.Series | None = None
+    ) -> tuple[Estimate, Corrections | None]:
+        """The arms' values at estimates, augmented if they are to be, as the only draw of an estimate."""
+        design = point.design
+        question = replace(self.question, fit=point)
+        population = _population(design, self.question, weights, counts)
+        if population is not None:
+            question = replace(question, options={**question.options, "target": population})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExtrapolationWarning)  # the estimate itself has warned
+            stated = question.again()
+        if not self.augmented:
+            return stated, None
+        standardised = stated.draws
+        assert weights is not None
+        ids = list(design.patient_ids or ())
+        found = corrections(
+            point,
+            question,
+            [str(arm) for arm in standardised["arm"].to_numpy()],
+            weights.values.reindex(ids).fillna(0.0).to_numpy(dtype=float),
+            weights.standardisation.reindex(ids).fillna(0.0).to_numpy(dtype=float),
+            weights.candidates.drop(columns="arm").reindex(ids),
+            self.window,
+            None if counts is None else counts.loc[ids].to_numpy(dtype=float),
+        )
+        rest = [dim for dim in standardised.dims if dim not in ("chain", "draw", "arm")]
+        ordered = standardised.transpose("chain", "draw", "arm", *rest)
+        return replace(stated, draws=ordered + found.values.reshape(ordered.shape[2:])), found
+
+
+def _population(
+    design: Design, question: Question, weights: Weights | None, counts: pd.Series | None
+) -> Counted | None:
+    """The target population of a replicate: what patients count in it times what they count in the replicate; None to leave it."""
+    if weights is None:
+        if counts is None:
+            return None
+        target = question.options["target"]
+        inside = pd.Series(1.0, index=pd.Index(list(design.patient_ids or ())))
+        if target != "everyone":
+            inside *= (design.target["arm"].astype(str) == target).to_numpy()
+        return Counted(standardisation=inside * counts.loc[inside.index], words="the replicate")
+    people = counted(weights)
+    if counts is None:
+        return people
+    return replace(people, standardisation=people.standardisation * counts.loc[people.standardisation.index])
+
+
+def _normal(point: xr.DataArray, found: Corrections, scale: str) -> xr.DataArray:
+    """Draws of the arms' values from the normal approximation, on the log scale for ratios: chain (1) × draw × …."""
+    centre = point.isel(chain=0, draw=0).to_numpy()
+    flat, n = centre.ravel(), len(found.influence)
+    influence = found.influence.reshape(n, -1)
+    covariance = influence.T @ influence / n**2
+    ratio = scale == "ratio" and bool((flat > 0).all())
+    if ratio:
+        covariance, flat = covariance / np.outer(flat, flat), np.log(flat)
+    drawn = np.random.default_rng(0).multivariate_normal(flat, covariance, size=DRAWS, method="eigh")
+    values = (np.exp(drawn) if ratio else drawn).reshape(1, DRAWS, *centre.shape)
+    coords = {dim: point[dim].to_numpy() for dim in point.dims if dim not in ("chain", "draw")}
+    return xr.DataArray(values, dims=point.dims, coords=coords)
+
+
+def _centred(draws: xr.DataArray, centre: xr.DataArray, scale: str) -> xr.DataArray:
+    """Move replicates so that their mean, of ratios the geometric one, is the estimate: the bootstrap's own bias is not part of it."""
+    at = centre.isel(chain=0, draw=0, drop=True)
+    if scale == "ratio":
+        logs: xr.DataArray = xr.ufuncs.log(draws)
+        moved: xr.DataArray = xr.ufuncs.exp(logs - logs.mean(("chain", "draw"))) * at
+        return moved
+    return draws + at - draws.mean(("chain", "draw"))

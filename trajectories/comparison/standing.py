@@ -1,0 +1,111 @@
+"""What a contrast between arms stands on: how many patients, and what must hold for it to be an effect."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trajectories.comparison.augmented import Corrections
+from trajectories.estimands.comparing import DESCRIPTIVE
+from trajectories.estimands.over_time import BASELINE
+from trajectories.estimate import Question
+from trajectories.fitting.fit import Fit
+from trajectories.fitting.point import PointFit
+from trajectories.models.base import Design, EdssModel
+from trajectories.models.binary import BinaryMixed
+from trajectories.weighting.values import Weights
+
+__all__ = ["baseline_fixed", "standing"]
+
+ASSUMED = (
+    "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, every patient could have "
+    "been given either arm, and {model}"
+)
+NOT_FIXED = (
+    "descriptive: the arms may differ at time 0 in this model, and that difference is imbalance, not effect; put edss_baseline into the "
+    "formula, or leave the arm's own term out so that arms start alike (edss ~ years + years:arm + …)"
+)
+POSTERIOR = (
+    "the weights name the target population only: a weighted likelihood is no likelihood, and its posterior would be none; the outcome "
+    "model alone adjusts, and the target's patients are a sample (Bayesian bootstrap)"
+)
+
+
+def standing(
+    asked: Question,
+    level: str,
+    reference: str,
+    weights: Weights | None,
+    *,
+    augmented: bool,
+    bootstrapped: bool,
+    found: Corrections | None = None,
+) -> tuple[str, ...]:
+    """Say on how many patients a contrast stands, and what it assumes."""
+    fit, design = asked.fit, asked.fit.design
+    said = [_numbers(design, level, reference, weights, found)]
+    if not baseline_fixed(fit.model, design, level, reference):
+        said.append(NOT_FIXED)
+    elif weights is None:
+        said.append(DESCRIPTIVE)
+    else:
+        said.append(ASSUMED.format(model=_model(fit, augmented)))
+    if weights is not None:
+        if isinstance(fit, Fit):
+            said.append(POSTERIOR)
+        if not augmented and not _weighted(fit):
+            said += _not_adjusted(design, weights)
+        if augmented or bootstrapped:
+            said += [caveat for caveat in weights.caveats if caveat not in fit.caveats]
+        if bootstrapped and not weights.recipe.fractional:
+            said.append("the weights (matched sets, or given by hand) were held as they are in the bootstrap")
+    if not bootstrapped and weights is not None and isinstance(fit, PointFit):
+        said.append("the weights are taken as known: bootstrap=tj.Bootstrap() allows for their estimation")
+    return tuple(said)
+
+
+def baseline_fixed(model: object, design: Design, level: str, reference: str) -> bool:
+    """Whether arms start alike at time 0: conditioned on `edss_baseline`, or without a term for the arm there; counts have no such time."""
+    if not isinstance(model, EdssModel | BinaryMixed) or BASELINE in design.formula.columns:
+        return True
+    from trajectories.estimands.population import hypothetical
+
+    rows = design.target
+    first, second = (design.at(hypothetical(design, rows, arm, 0.0)) for arm in (level, reference))
+    return bool(np.allclose(first.X, second.X) and np.allclose(first.Z, second.Z))
+
+
+def _weighted(fit: object) -> bool:
+    return isinstance(fit, PointFit) and fit.weights is not None
+
+
+def _model(fit: object, augmented: bool) -> str:
+    if augmented:
+        return "the model of the weights or that of the outcome is right"
+    return "the model of the weights is right" if _weighted(fit) else "the model of the outcome is right"
+
+
+def _not_adjusted(design: Design, weights: Weights) -> list[str]:
+    lacking = [name for name in weights.covariates.columns if name not in design.formula.columns]
+    if not lacking:
+        return []
+    return [
+        f"{', '.join(lacking)} of the weights are not in the outcome's formula, so the contrast is not adjusted for them: put them there, fit "
+        "with tj.maximise(…, weights=…), or take augmented=True"
+    ]
+
+
+def _numbers(
+    design: Design, level: str, reference: str, weights: Weights | None, found: Corrections | None
+) -> str:
+    parts = []
+    arms = [str(arm) for arm in design.target["arm"]]
+    for arm in (level, reference):
+        said = f"{arm} {arms.count(arm)} patients in the model"
+        if weights is not None and arm in weights.arms:
+            size = weights.effective_sample_size[arm]
+            said += f", {int((weights.arm == arm).sum())} weighted (effective {size:.1f})"
+        if found is not None:
+            seen = found.seen[list(design.arms).index(arm)]
+            said += f", outcome seen in {', '.join(f'{n:.0f}' for n in seen)}"
+        parts.append(said)
+    return "stands on " + "; ".join(parts)
