@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-__all__ = ["PRIOR", "SIMULATED", "Caveat", "Mark", "converged", "marks_of", "not_converged", "warning_lines"]
+__all__ = ["PRIOR", "SIMULATED", "Caveat", "Doubt", "Mark", "converged", "marks_of", "not_converged", "warning_lines"]
 
 
 class Mark(Enum):
@@ -42,6 +42,18 @@ class Caveat(str):
         made = super().__new__(cls, text)
         made.mark = mark
         return made
+
+
+class Doubt(Caveat):
+    """A sentence that says what a comparison assumes or cannot show, which its figures say too.
+
+    Examples
+    --------
+    >>> isinstance(Doubt("descriptive"), Caveat)
+    True
+    """
+
+    __slots__ = ()
 
 
 SIMULATED = Caveat("simulated data: nobody was treated", Mark.SIMULATED)

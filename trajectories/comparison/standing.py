@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trajectories.caveats import Doubt
 from trajectories.comparison.augmented import Corrections
 from trajectories.estimands.comparing import DESCRIPTIVE
 from trajectories.estimands.over_time import BASELINE
@@ -16,15 +17,15 @@ from trajectories.weighting.values import Weights
 
 __all__ = ["baseline_fixed", "standing"]
 
-ASSUMED = (
+ASSUMED = Doubt(
     "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, every patient could have "
     "been given either arm, and {model}"
 )
-NOT_FIXED = (
+NOT_FIXED = Doubt(
     "descriptive: the arms may differ at time 0 in this model, and that difference is imbalance, not effect; put edss_baseline into the "
     "formula, or leave the arm's own term out so that arms start alike (edss ~ years + years:arm + …)"
 )
-POSTERIOR = (
+POSTERIOR = Doubt(
     "the weights name the target population only: a weighted likelihood is no likelihood, and its posterior would be none; the outcome "
     "model alone adjusts, and the target's patients are a sample (Bayesian bootstrap)"
 )
@@ -48,7 +49,7 @@ def standing(
     elif weights is None:
         said.append(DESCRIPTIVE)
     else:
-        said.append(ASSUMED.format(model=_model(fit, augmented)))
+        said.append(Doubt(ASSUMED.format(model=_model(fit, augmented))))
     if weights is not None:
         if isinstance(fit, Fit):
             said.append(POSTERIOR)
@@ -108,4 +109,4 @@ def _numbers(
             seen = found.seen[list(design.arms).index(arm)]
             said += f", outcome seen in {', '.join(f'{n:.0f}' for n in seen)}"
         parts.append(said)
-    return "stands on " + "; ".join(parts)
+    return Doubt("stands on " + "; ".join(parts))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from trajectories.caveats import Doubt
 from trajectories.estimands.population import ALL
 from trajectories.estimate import Estimate
 
 __all__ = ["BEFORE_AFTER", "DESCRIPTIVE", "compared"]
 
-DESCRIPTIVE = (
+DESCRIPTIVE = Doubt(
     "descriptive: patients were not assigned to arms by this analysis, and a difference between arms at time 0 is imbalance, not "
     "effect; an effect of the drug only if every cause of both treatment choice and outcome is in the formula"
 )
-BEFORE_AFTER = (
+BEFORE_AFTER = Doubt(
     "before against after in the same patients: treatment starts after bad years, so part of any fall is regression to the mean and "
     "would have come without the drug"
 )

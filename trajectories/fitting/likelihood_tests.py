@@ -12,7 +12,6 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.leave_one_out import check_same
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
-from trajectories.fitting.profiles import ProfileInterval
 from trajectories.models.base import Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
@@ -21,7 +20,7 @@ from trajectories.models.ordinal import OrdinalMixed
 if TYPE_CHECKING:
     from trajectories.fitting.point import PointFit
 
-__all__ = ["LikelihoodRatio", "ProfileInterval", "likelihood_ratio"]
+__all__ = ["LikelihoodRatio", "likelihood_ratio"]
 
 # A log-likelihood of the larger model that is lower by more than this shows that it is no maximum.
 HIGHER = 1e-3

@@ -269,7 +269,8 @@ def maximise(
     """Fit a model by maximum likelihood, or by a relative of it.
 
     `OrdinalMixed`, `BinaryMixed`, and `RelapseCounts` and `LesionCounts` with patient effects: the likelihood with the patient effects
-    integrated out by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), where the integral has a closed form.
+    integrated out by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), with the integral in closed
+    form.
     `RelapseCounts` and `LesionCounts` without patient effects: negative binomial or Poisson regression with exposure; with several rows a
     patient also GEE, whose rate ratios are population averages.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trajectories.estimands.comparing import BEFORE_AFTER, DESCRIPTIVE
+from trajectories.caveats import Doubt
 from trajectories.estimate import Estimate, EstimateSet, check_ci
 from trajectories.plots.cells import Cell, cells_of
 from trajectories.plots.style import (
@@ -199,7 +199,7 @@ def _title(estimates: Estimates, named: dict[str, Estimate]) -> str:
 
 def _caption(named: dict[str, Estimate], sources: list[str], caveats: list[str], ci: float) -> str:
     definitions = list(dict.fromkeys(_common(estimate.definition) for estimate in named.values()))
-    others = [caveat for caveat in caveats if caveat in (DESCRIPTIVE, BEFORE_AFTER)]
+    others = [caveat for caveat in caveats if isinstance(caveat, Doubt)]
     return " ".join(
         [
             *(definitions if len(definitions) <= 3 else definitions[:1]),
