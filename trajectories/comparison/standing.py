@@ -18,8 +18,8 @@ from trajectories.weighting.values import Weights
 __all__ = ["baseline_fixed", "standing"]
 
 ASSUMED = Doubt(
-    "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, every patient could have "
-    "been given either arm, and {model}"
+    "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, and every patient could "
+    "have been given either arm"
 )
 NOT_FIXED = Doubt(
     "descriptive: the arms may differ at time 0 in this model, and that difference is imbalance, not effect; put edss_baseline into the "
@@ -49,7 +49,7 @@ def standing(
     elif weights is None:
         said.append(DESCRIPTIVE)
     else:
-        said.append(Doubt(ASSUMED.format(model=_model(fit, augmented))))
+        said += [ASSUMED, Doubt(f"and only if {_model(fit, augmented)}")]
     if weights is not None:
         if isinstance(fit, Fit):
             said.append(POSTERIOR)

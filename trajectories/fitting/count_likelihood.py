@@ -8,7 +8,7 @@ with statsmodels, MASS and glmmTMB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,13 @@ class Weighting:
 
 
 def maximum(
-    counts: Ints, X: Floats, exposure: Floats, group: Ints | None, weighting: Weighting | None = None
+    counts: Ints,
+    X: Floats,
+    exposure: Floats,
+    group: Ints | None,
+    weighting: Weighting | None = None,
+    *,
+    profiles: bool = True,
 ) -> Maximum:
     """Maximise the likelihood of independent counts, from several starts.
 
@@ -163,6 +169,8 @@ def maximum(
         Which dispersion each row has, 0, 1, …; None for Poisson counts.
     weighting
         Weights of the rows; then the covariance is the sandwich, clustered.
+    profiles
+        Whether to follow the likelihood of each dispersion, which takes most of the time.
 
     Raises
     ------
@@ -182,7 +190,11 @@ def maximum(
     found = [poisson] if group is None else _from_starts(data, poisson[0], groups)
     coefficients, dispersion = max(found, key=lambda point: data.value(*point))
     cluster = None if weighting is None else weighting.cluster
-    return _on_user_scale(data, coefficients, dispersion, scaling, cluster, poisson=group is None)
+    top = _on_user_scale(data, coefficients, dispersion, scaling, cluster, poisson=group is None)
+    if group is None or not profiles:
+        return top
+    followed = tuple(_profile(data, coefficients, dispersion, g) for g in range(len(dispersion)))
+    return replace(top, profiles=followed)
 
 
 def _from_starts(data: _Likelihood, coefficients: Floats, groups: int) -> list[tuple[Floats, Floats]]:
@@ -323,9 +335,6 @@ def _on_user_scale(
         dispersion=np.zeros(0) if poisson else dispersion,
         covariance=covariance,
         loglik=data.value(coefficients, dispersion),
-        profiles=()
-        if poisson
-        else tuple(_profile(data, coefficients, dispersion, g) for g in range(len(dispersion))),
     )
 
 

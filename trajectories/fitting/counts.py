@@ -98,7 +98,13 @@ class CountData:
         return Weighting(weights=self.weights[self.patient], cluster=self.patient)
 
 
-def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum likelihood") -> CountFit:
+def fit_counts(
+    model: CountModel,
+    design: Design,
+    method: CountMethod = "maximum likelihood",
+    *,
+    profiles: bool = True,
+) -> CountFit:
     """Fit a count model to its design by a classical estimator.
 
     Parameters
@@ -109,6 +115,8 @@ def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum
         From `model.design(cohort)`.
     method
         "maximum likelihood" of independent rows, for formulas without patient effects, or "gee", a marginal model, for several rows a patient.
+    profiles
+        Whether intervals and draws of dispersions are wanted, or the estimates alone.
 
     Raises
     ------
@@ -126,11 +134,15 @@ def fit_counts(model: CountModel, design: Design, method: CountMethod = "maximum
         raise ValueError(
             f"{model.formula!r} has patient effects, and these rows would be independent: its likelihood is that of `fit_marginal`."
         )
-    return count_likelihood(data, family=model.family, dispersion_by=model.dispersion_by)
+    return count_likelihood(data, family=model.family, dispersion_by=model.dispersion_by, profiles=profiles)
 
 
 def count_likelihood(
-    data: CountData, *, family: Family = "negative binomial", dispersion_by: Literal["arm"] | None = None
+    data: CountData,
+    *,
+    family: Family = "negative binomial",
+    dispersion_by: Literal["arm"] | None = None,
+    profiles: bool = True,
 ) -> CountFit:
     """Fit counts by maximum likelihood, rows independent: log μ = log(exposure) + intercept + x'β, Var = μ + αμ².
 
@@ -145,6 +157,8 @@ def count_likelihood(
         "negative binomial", or "poisson" (α = 0).
     dispersion_by
         "arm" for one α an arm.
+    profiles
+        Whether intervals and draws of dispersions are wanted, or the estimates alone.
 
     Returns
     -------
@@ -172,7 +186,7 @@ def count_likelihood(
             if data.arm is None:
                 raise ValueError("a dispersion by arm needs the arm of each row.")
             group, arms = data.arm, data.arms
-    found = maximum(data.counts, data.X, data.exposure, group, data.weighting)
+    found = maximum(data.counts, data.X, data.exposure, group, data.weighting, profiles=profiles)
     return CountFit(
         method="maximum likelihood",
         terms=data.terms,
@@ -222,6 +236,7 @@ def count_gee(data: CountData, *, family: Family = "negative binomial") -> Count
         data.exposure,
         np.zeros(len(data.counts), np.int64) if family != "poisson" else None,
         data.weighting,
+        profiles=False,
     )
     alpha = float(start.dispersion[0]) if len(start.dispersion) else 0.0
     estimates, covariance, correlation = _solve_gee(data, alpha, start.coefficients)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from trajectories.fitting.counts import fit_counts
+from trajectories.fitting.counts import CountMethod, fit_counts
 from trajectories.fitting.marginal_fit import MarginalFit
 from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.fitting.marginal_peak import maximum
@@ -121,9 +121,8 @@ class Refitter:
         design = replace(self.design, weights=weights / weights.mean())
         if self.kind == "counts":
             assert isinstance(self.model, CountModel)
-            parameters = fit_counts(
-                self.model, design, "gee" if self.method == "gee" else "maximum likelihood"
-            ).point()
+            method: CountMethod = "gee" if self.method == "gee" else "maximum likelihood"
+            parameters = fit_counts(self.model, design, method, profiles=False).point()
         elif self.kind == "gaussian":
             assert self.theta is not None
             parameters = refit_mixedlm(design, self.theta)

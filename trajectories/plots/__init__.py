@@ -7,6 +7,7 @@ from trajectories.plots.influence import influence
 from trajectories.plots.multiverses import multiverse
 from trajectories.plots.observed import edss_by_window, relapses
 from trajectories.plots.over_time import trajectories
+from trajectories.plots.pages import page
 from trajectories.plots.predictive import posterior_predictive, prior_predictive
 from trajectories.plots.proportional import proportional_odds
 from trajectories.plots.sampling import diagnostics, pairs
@@ -29,6 +30,7 @@ __all__ = [
     "multiverse",
     "outcomes",
     "overlap",
+    "page",
     "pairs",
     "posterior_predictive",
     "prior_predictive",
