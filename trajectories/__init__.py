@@ -21,6 +21,7 @@ _PUBLIC = {
     "DisabilityEvents": "endpoints.events",
     "DisabilityMilestone": "endpoints.milestones",
     "DropOut": "simulate",
+    "Duration": "comparison.strategies",
     "EValue": "comparison.e_values",
     "Estimate": "estimate",
     "EstimateSet": "estimate",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "FormulaError": "formulas",
     "InfeasibleError": "weighting.errors",
     "Influence": "fitting.influence",
+    "IntentionToTreat": "comparison.strategies",
     "LeaveOneOut": "fitting.leave_one_out",
     "LikelihoodRatio": "fitting.likelihood_tests",
     "MaicError": "comparison.matching_adjusted",
@@ -38,6 +40,7 @@ _PUBLIC = {
     "Multiverse": "endpoints.multiverses",
     "Neda3": "endpoints.neda",
     "NegativeControl": "comparison.negative_controls",
+    "OnTreatment": "comparison.strategies",
     "OrdinalTruth": "simulate",
     "PairedTests": "paired",
     "PointFit": "fitting.point",
@@ -77,6 +80,7 @@ _PUBLIC = {
     "entropy_balance": "weighting.entropy",
     "event_probability": "estimands",
     "expected_edss": "estimands",
+    "follow": "comparison.following",
     "influence": "fitting.influence",
     "leave_one_out": "fitting.leave_one_out",
     "lesion_count": "estimands",
@@ -95,6 +99,7 @@ _PUBLIC = {
     "neda3": "endpoints.neda",
     "negative_control": "comparison.negative_controls",
     "paired_tests": "paired",
+    "pairwise_censored": "comparison.following",
     "predict": "estimands.predictions",
     "propensity": "weighting.scores",
     "rate_ratio_from_summary": "comparison.summary_rates",
@@ -132,6 +137,7 @@ __all__ = [
     "DisabilityEvents",
     "DisabilityMilestone",
     "DropOut",
+    "Duration",
     "EValue",
     "Estimate",
     "EstimateSet",
@@ -140,6 +146,7 @@ __all__ = [
     "FormulaError",
     "InfeasibleError",
     "Influence",
+    "IntentionToTreat",
     "LeaveOneOut",
     "LikelihoodRatio",
     "MaicError",
@@ -149,6 +156,7 @@ __all__ = [
     "Multiverse",
     "Neda3",
     "NegativeControl",
+    "OnTreatment",
     "OrdinalTruth",
     "PairedTests",
     "PointFit",
@@ -190,6 +198,7 @@ __all__ = [
     "entropy_balance",
     "event_probability",
     "expected_edss",
+    "follow",
     "influence",
     "leave_one_out",
     "lesion_count",
@@ -209,6 +218,7 @@ __all__ = [
     "neda3",
     "negative_control",
     "paired_tests",
+    "pairwise_censored",
     "plots",
     "predict",
     "priors",
@@ -254,10 +264,12 @@ if TYPE_CHECKING:
     from trajectories.comparison.contrasts import contrast
     from trajectories.comparison.e_values import EValue, e_value
     from trajectories.comparison.figures import PublishedFigureError
+    from trajectories.comparison.following import follow, pairwise_censored
     from trajectories.comparison.matching_adjusted import MaicError, MaicWeights, maic
     from trajectories.comparison.negative_controls import NegativeControl, negative_control
     from trajectories.comparison.quartiles import ConvertedMean, mean_from_quartiles
     from trajectories.comparison.sources import Published, PublishedArm, PublishedStudy, Source
+    from trajectories.comparison.strategies import Duration, IntentionToTreat, OnTreatment
     from trajectories.comparison.summary_rates import SummaryRateRatio, rate_ratio_from_summary
     from trajectories.comparison.tipping_points import TippingPoint, measured_confounders, tipping_point
     from trajectories.comparison.unanchored import AgainstPublished, against_published

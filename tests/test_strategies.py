@@ -1,0 +1,197 @@
+"""Strategies for intercurrent events: hand-made cohorts whose last days are known, and censoring whose bias is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import trajectories as tj
+from trajectories.comparison.strategies import ends_of_followup
+from trajectories.weighting import match, propensity
+
+
+def made_of(courses, arms=None, *, days=(0, 100, 200, 300, 400), **tables):
+    """One patient a name in `courses`: (drug, start, stop) each; visits on the same days for all."""
+    rows = [(p, *course) for p, own in courses.items() for course in own]
+    visits = pd.DataFrame(
+        [(p, day, 2.0 + (day > 150)) for p in courses for day in days], columns=["patient", "day", "edss"]
+    )
+    people = pd.DataFrame({"patient": list(courses), "arm": arms or [own[0][0] for own in courses.values()]})
+    treatments = pd.DataFrame(rows, columns=["patient", "drug", "start", "stop"])
+    return tj.read_cohort(visits, patients=people, treatments=treatments, name="made up", **tables)
+
+
+STORY = {
+    "stays": [("fingolimod", 0, np.nan)],
+    "stops": [("fingolimod", 0, 150)],
+    "switches": [("fingolimod", 0, 150), ("ocrelizumab", 170, np.nan)],
+    "adds": [("fingolimod", 0, np.nan), ("ocrelizumab", 250, np.nan)],
+    "restarts": [("fingolimod", 0, 150), ("fingolimod", 180, np.nan)],
+    "bridged": [("fingolimod", 0, 150), ("methylprednisolone", 120, 122)],
+}
+
+
+def ends(cohort, strategy):
+    return (
+        ends_of_followup(cohort, strategy)
+        .set_index("patient")[["day", "reason"]]
+        .apply(tuple, axis=1)
+        .to_dict()
+    )
+
+
+def test_on_treatment_ends_at_stop_or_switch():
+    cohort = made_of(STORY)
+    assert ends(cohort, tj.OnTreatment(ignored=("methylprednisolone",))) == {
+        "stays": (400, "end of observation"),
+        "stops": (150, "stopped"),
+        "switches": (150, "stopped"),
+        "adds": (250, "switched"),
+        "restarts": (150, "stopped"),
+        "bridged": (150, "stopped"),
+    }
+
+
+def test_washout_prolongs_bridges_a_gap_and_ends_with_another_drug():
+    cohort = made_of(STORY)
+    found = ends(cohort, tj.OnTreatment(washout=tj.Duration(days=30), ignored=("methylprednisolone",)))
+    assert found["stops"] == (180, "stopped")
+    assert found["switches"] == (170, "switched")
+    assert found["restarts"] == (400, "end of observation")
+
+
+def test_a_drug_that_is_not_ignored_is_a_switch():
+    assert ends(made_of(STORY), tj.OnTreatment())["bridged"] == (120, "switched")
+
+
+ALEMTUZUMAB = {
+    "one": [("alemtuzumab", 0, 4)],
+    "two": [("alemtuzumab", 0, 4), ("alemtuzumab", 180, 182)],
+    "open": [("alemtuzumab", 0, np.nan)],
+    "next": [("alemtuzumab", 0, 4), ("ocrelizumab", 120, np.nan)],
+}
+
+
+def test_courses_last_as_long_as_stated():
+    found = ends(made_of(ALEMTUZUMAB), tj.OnTreatment(duration={"alemtuzumab": tj.Duration(days=190)}))
+    assert found == {
+        "one": (194, "effect over"),
+        "two": (372, "effect over"),
+        "open": (190, "effect over"),
+        "next": (120, "switched"),
+    }
+
+
+@pytest.mark.parametrize("drug", ["alemtuzumab", "Cladribine tablets", "pulses of something new"])
+def test_the_duration_of_courses_has_no_default(drug):
+    cohort = made_of({"a": [(drug, 0, 4)], "b": [(drug, 0, 3)]})
+    with pytest.raises(ValueError, match=rf"{drug} is given in courses.*yours to state.*Duration\(years=…\)"):
+        tj.follow(cohort, tj.OnTreatment())
+
+
+def test_what_ended_by_arm_is_said_and_later_rows_are_gone():
+    relapses = pd.DataFrame({"patient": ["stops", "stops"], "day": [110, 160]})
+    scans = pd.DataFrame({"patient": ["stops"], "day": [390], "gd_count": [0]})
+    made = tj.follow(
+        made_of(STORY, relapses=relapses, mri=scans), tj.OnTreatment(ignored=("methylprednisolone",))
+    )
+    assert made.visits.groupby("patient")["day"].max().to_dict() == {
+        "stays": 400, "stops": 100, "switches": 100, "adds": 200, "restarts": 100, "bridged": 100,
+    }  # fmt: skip
+    assert made.relapses["day"].tolist() == [110]
+    assert len(made.mri) == 0
+    assert made.patients.set_index("patient")["followup_end_day"]["adds"] == 250
+    assert "fingolimod 1 end of observation, 4 stopped, 1 switched" in made.notes[-2]
+    assert made.notes[-1] == "Removed, as after it: 14 of 30 visits, 1 of 2 relapses, 1 of 1 scans."
+
+
+def test_intention_to_treat_changes_nothing():
+    cohort = made_of(STORY)
+    made = tj.follow(cohort, tj.IntentionToTreat())
+    pd.testing.assert_frame_equal(made.visits, cohort.visits)
+    pd.testing.assert_frame_equal(made.patients, cohort.patients)
+
+
+def test_the_untreated_end_when_they_start_a_drug():
+    cohort = made_of({"u": [("fingolimod", 210, np.nan)], "v": []}, ["untreated", "untreated"])
+    assert ends(cohort, tj.OnTreatment()) == {"u": (210, "started a drug"), "v": (400, "end of observation")}
+
+
+def test_arms_that_are_not_called_by_their_drug():
+    cohort = made_of(STORY, ["S1P"] * 6)
+    with pytest.raises(ValueError, match=r"without a course of the drug of their arm.*6 of S1P.*drugs=\{arm"):
+        tj.follow(cohort, tj.OnTreatment())
+    named = tj.OnTreatment(drugs={"S1P": ("fingolimod",)}, ignored=("methylprednisolone",))
+    assert ends(cohort, named)["stops"] == (150, "stopped")
+    both = tj.OnTreatment(drugs={"S1P": ("fingolimod", "ocrelizumab")}, ignored=("methylprednisolone",))
+    assert ends(cohort, both)["adds"] == (400, "end of observation")
+
+
+def test_bad_strategies_are_named():
+    plain = tj.read_cohort(pd.DataFrame({"patient": [1], "day": [0], "edss": [2.0]}), name="made up")
+    with pytest.raises(ValueError, match="no table of treatments"):
+        tj.follow(plain, tj.OnTreatment())
+    with pytest.raises(ValueError, match="'ocrelizumab', which is the drug of no arm"):
+        tj.follow(made_of(STORY), tj.OnTreatment(duration={"ocrelizumab": tj.Duration(years=1)}))
+    with pytest.raises(ValueError, match="no arm: the arms are fingolimod"):
+        tj.follow(made_of(STORY), tj.OnTreatment(drugs={"S1P": ("fingolimod",)}))
+    with pytest.raises(TypeError, match=r"write \('methylprednisolone',\)"):
+        tj.OnTreatment(ignored="methylprednisolone")
+    for wrong in ({}, {"days": 1, "years": 1}, {"days": -1}, {"years": np.inf}):
+        with pytest.raises(ValueError, match="one number"):
+            tj.Duration(**wrong)
+
+
+def test_a_lag_moves_time_zero_and_excludes_what_came_before():
+    relapses = pd.DataFrame({"patient": ["stays", "stays"], "day": [60, 130]})
+    cohort = made_of({name: STORY[name] for name in ("stays", "stops")}, relapses=relapses)
+    made = tj.follow(cohort, tj.OnTreatment(), lag=tj.Duration(days=120))
+    assert made.visits[["patient", "day", "edss"]].to_numpy().tolist() == [
+        ["stays", -20, 2.0], ["stays", 80, 3.0], ["stays", 180, 3.0], ["stays", 280, 3.0], ["stops", -20, 2.0],
+    ]  # fmt: skip
+    assert made.visits["years"].iloc[1] == pytest.approx(80 / 365.25)
+    assert made.relapses["day"].tolist() == [10]
+    people = made.patients.set_index("patient")
+    assert people["followup_start_day"].tolist() == [0, 0]
+    assert people["followup_end_day"].tolist() == [280, 30]
+    assert people["edss_baseline"].tolist() == [2.0, 2.0]
+    assert made.treatments["start_day"].tolist() == [-120, -120]
+    assert made.treatments["stop_day"].tolist()[1] == 30
+    assert "120 days after the treatment start" in made.index_date
+    later = tj.follow(cohort, tj.OnTreatment(), lag=tj.Duration(days=160))
+    assert later.patients["patient"].tolist() == ["stays"]
+    assert "left out (1 fingolimod)" in later.notes[-2]
+    with pytest.raises(ValueError, match="nobody is followed for 2 years"):
+        tj.follow(cohort, tj.IntentionToTreat(), lag=tj.Duration(years=2))
+
+
+def test_a_baseline_after_a_lag_is_none_from_before_treatment():
+    cohort = made_of({"stays": STORY["stays"]}, days=(-10, 0, 200))
+    made = tj.follow(cohort, tj.IntentionToTreat(), lag=tj.Duration(days=90))
+    assert np.isnan(made.patients["edss_baseline"][0])
+    assert made.patients["edss_at_treatment"][0] == 2.0
+    assert "0 of 1 patients have an EDSS after treatment start" in made.notes[-1]
+
+
+def test_matched_sets_end_together():
+    rng = np.random.default_rng(1)
+    arm = np.repeat(["fingolimod", "ocrelizumab"], 30)
+    stop = rng.integers(20, 390, 60)
+    courses = {f"p{i:02d}": [(arm[i], 0, float(stop[i]))] for i in range(60)}
+    cohort = made_of(courses, list(arm))
+    people = cohort.patients.assign(age=rng.normal(40, 8, 60).round(1))
+    cohort = tj.Cohort(**{**vars(cohort), "patients_table": people})
+    matches = match(propensity(cohort, "arm ~ age"), treated="ocrelizumab", control="fingolimod", ratio=2)
+    made = tj.pairwise_censored(cohort, matches, tj.OnTreatment())
+    own = matches.sets.assign(
+        stop=matches.sets["patient"].map(dict(zip(people["patient"], stop, strict=True)))
+    )
+    earliest = own.set_index("patient")["set"].map(own.groupby("set")["stop"].min())
+    assert made.patients.set_index("patient")["followup_end_day"].to_dict() == earliest.to_dict()
+    last = made.patients.set_index("patient")["followup_end_day"]
+    assert (made.visits["day"] <= made.visits["patient"].map(last)).all()
+    assert made.patients["matched_set"].nunique() == own["set"].nunique()
+    again = match(propensity(cohort, "arm ~ age"), treated="ocrelizumab", control="fingolimod", replace=True)
+    with pytest.raises(ValueError, match="replace=False"):
+        tj.pairwise_censored(cohort, again, tj.OnTreatment())
