@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from trajectories.endpoints.survival_partial import Ties
 from trajectories.endpoints.survival_ranks import LogRank, log_rank
 from trajectories.endpoints.survival_setting import Setting, few_events
 from trajectories.endpoints.survival_weibull import Weibull, weibull
+from trajectories.endpoints.survival_weights import PatientWeights, with_weights
 from trajectories.estimate import check_ci
 from trajectories.printing import aligned
 from trajectories.suppression import check_limit
@@ -67,6 +68,35 @@ class TimeTo:
         """Return the times, one row a patient at risk; a copy."""
         return self.table.copy()
 
+    def weighted(self, weights: PatientWeights) -> TimeTo:
+        """Return the same times of weighted patients, for `kaplan_meier` and `cox`.
+
+        Parameters
+        ----------
+        weights
+            From `tj.weights`, `tj.entropy_balance` or `tj.match`, of the same cohort. Patients without a weight, or with 0, are left out and
+            counted.
+
+        Returns
+        -------
+        `TimeTo` with a column `weight`. Standard errors take the weights as known: with weights for everybody (ATE) that is on the safe side.
+
+        Raises
+        ------
+        ValueError
+            If nobody of the times has a weight.
+
+        References
+        ----------
+        Cole and Hernán 2004 (doi:10.1016/j.cmpb.2003.10.004); Austin 2016 (doi:10.1002/sim.7084).
+        """
+        table, said = with_weights(self.table, weights)
+        return replace(self, table=table, setting=replace(self.setting, notes=(*self.setting.notes, *said)))
+
+    def _unweighted(self, what: str) -> None:
+        if "weight" in self.table:
+            raise ValueError(f"{what} has no weights here: use kaplan_meier or cox of weighted patients.")
+
     def kaplan_meier(self, ci: float = 0.95) -> KaplanMeier:
         """Estimate by arm the share of patients without the event, S(t) = Π (1 − d/n), with numbers at risk.
 
@@ -112,6 +142,7 @@ class TimeTo:
         ----------
         Mantel 1966 (Cancer Chemother Rep 50:163-170); Peto and Peto 1972 (doi:10.2307/2344317).
         """
+        self._unweighted("the log-rank test")
         return log_rank(self.table, self.setting, strata=strata)
 
     def cox(
@@ -182,6 +213,7 @@ class TimeTo:
         Odell, Anderson and D'Agostino 1992 (doi:10.2307/2532360).
         """
         check_ci(ci)
+        self._unweighted("the Weibull model")
         several = len(arms_of(self.table)) > 1
         chosen = (("arm",) if several else ()) if covariates is None else covariates
         return weibull(self.table, self.setting, covariates=chosen, ci=ci)
@@ -208,6 +240,7 @@ class TimeTo:
         Aalen and Johansen 1978 (Scand J Stat 5:141-150).
         """
         check_ci(ci)
+        self._unweighted("the cumulative incidence")
         return cumulative_incidence(self.table, self.setting, self.causes, ci=ci)
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from trajectories.endpoints.survival_steps import (
     log_log_interval,
     quantile,
     survival_of,
+    weighted_survival,
 )
 from trajectories.estimate import normal_limit
 from trajectories.printing import aligned, interval, number
@@ -39,6 +40,8 @@ class KaplanMeier:
         Probability of the intervals.
     setting, notes
         The patients behind it; how it was computed.
+    weighted
+        Whether patients have weights; counts are of patients all the same.
     """
 
     curves: pd.DataFrame = field(repr=False)
@@ -46,6 +49,7 @@ class KaplanMeier:
     ci: float
     setting: Setting
     notes: tuple[str, ...]
+    weighted: bool = False
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curves, one row an arm and time; a copy."""
@@ -92,6 +96,8 @@ class KaplanMeier:
         """
         from scipy.special import ndtr
 
+        if self.weighted:
+            raise ValueError("the restricted mean is of unweighted curves: read weighted ones by .at(times).")
         ends = {arm: float(curve["time"].max()) for arm, curve in arms_of(self.curves)}
         if not 0 < until <= min(ends.values()):
             raise ValueError(
@@ -144,14 +150,18 @@ class KaplanMeier:
 
 
 def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanMeier:
-    """Estimate a curve for each arm; `TimeTo.kaplan_meier` says how."""
-    z = normal_limit(ci)
+    """Estimate a curve for each arm, with weights if the table has a column `weight`; `TimeTo.kaplan_meier` says how."""
+    z, weighted = normal_limit(ci), "weight" in table
     curves, medians = [], []
     for arm, rows in arms_of(table):
-        steps = count_steps(rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64))
-        survival = survival_of(steps)
+        time, event = rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64)
+        steps = count_steps(time, event)
+        if weighted:
+            _, survival, spread = weighted_survival(time, event, rows["weight"].to_numpy(dtype=np.float64))
+        else:
+            survival, spread = survival_of(steps), greenwood(steps)
         with np.errstate(invalid="ignore"):
-            error = np.where(survival > 0, survival * greenwood(steps), np.nan)
+            error = np.where(survival > 0, survival * spread, np.nan)
         lower, upper = log_log_interval(survival, error, z)
         curve = pd.DataFrame(
             {
@@ -192,11 +202,18 @@ def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanM
         ci=ci,
         setting=setting,
         notes=(
-            f"{ci:.0%} log-log intervals (on the scale log(−log S), from Greenwood's standard error; none before "
+            f"{ci:.0%} log-log intervals (on the scale log(−log S), from {_error_of(weighted)}; none before "
             "the first event). Interval of the median: where the limits of the curve reach a half "
             "(Brookmeyer and Crowley 1982).",
         ),
+        weighted=weighted,
     )
+
+
+def _error_of(weighted: bool) -> str:
+    if weighted:
+        return "the infinitesimal jackknife, which takes the weights as known; counts are of patients"
+    return "Greenwood's standard error"
 
 
 def arms_of(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -115,15 +115,21 @@ def cox(
     strata: str | None,
     ci: float,
 ) -> Cox:
-    """Fit the model to one row a patient; `TimeTo.cox` says how."""
+    """Fit the model to one row a patient, with weights if there is a column `weight`; `TimeTo.cox` says how."""
+    weighted = "weight" in table
     if ties not in ("efron", "breslow"):
         raise ValueError(f"ties must be 'efron' or 'breslow', not {ties!r}.")
     if strata is not None and strata in covariates:
         raise ValueError(f"{strata!r} cannot be both a covariate and the strata.")
+    if weighted and cluster is None:
+        raise ValueError(
+            "with weights the information says nothing of the error: keep cluster='patient', or name another column."
+        )
     design = build_design(table, covariates)
     rows = table[design.complete]
     time, event = rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64)
-    data = _Data(time=time, event=event, strata=_codes(rows, strata, "strata"), ties=ties)
+    w = rows["weight"].to_numpy(dtype=np.float64) if weighted else np.ones(len(rows))
+    data = _Data(time=time, event=event, strata=_codes(rows, strata, "strata"), ties=ties, weights=w)
     groups = _codes(rows, cluster, "cluster")
     used = data.of(design.fitted)
     X = design.matrix()
@@ -134,19 +140,21 @@ def cox(
     model, robust, clusters = np.zeros((0, 0)), np.zeros((0, 0)), 0
     if X.shape[1] and not endless:
         model = np.linalg.inv(fit.information)
-        residuals = score_residuals(X, used.time, used.event, _hazard(X, fit), used.strata, ties)
+        hazard = _hazard(X, fit)
+        residuals = score_residuals(X, used.time, used.event, hazard, used.strata, ties, used.weights)
         robust, clusters = _sandwich(residuals @ model, groups[design.fitted])
     covariance = (model if cluster is None else robust)[np.ix_(kept, kept)]
     names = [design.terms[design.entering[k]] for k in kept]
     estimates = _estimates(fit.coefficients[kept], covariance, np.diag(model)[kept] if kept else [], ci)
     coefficients = pd.DataFrame(estimates, index=names).reindex(design.terms)
     coefficients["reason"] = pd.Series(design.reasons | endless).reindex(design.terms, fill_value="")
-    for term in () if endless else design.empty:
+    # without events and with weights there is no likelihood to profile: 0, without a limit
+    for term in () if endless or weighted else design.empty:
         limit, p = _upper_limit(design, data, term, ci)
         coefficients.loc[term, ["hazard_ratio", "lower", "upper", "p_value"]] = [0.0, 0.0, limit, p]
     return Cox(
         coefficients=coefficients.rename_axis("term").reset_index(),
-        proportionality=_proportionality(X, used, fit, design, kept),
+        proportionality=_proportionality(X, used, fit, design, [] if weighted else kept),
         covariance=pd.DataFrame(covariance, index=names, columns=names),
         n=len(rows),
         events=int(event.sum()),
@@ -157,7 +165,7 @@ def cox(
         ci=ci,
         setting=setting,
         notes=(
-            *_notes(ties, cluster, clusters, strata, ci, bool(design.empty)),
+            *_notes(ties, cluster, clusters, strata, ci, bool(design.empty), weighted=weighted),
             *design.notes,
             *([_CAUSE_SPECIFIC] if setting.competing else []),
         ),
@@ -172,14 +180,16 @@ class _Data:
     event: Ints
     strata: Ints
     ties: Ties
+    weights: Floats
 
     def of(self, chosen: NDArray[np.bool_]) -> _Data:
         return _Data(
-            time=self.time[chosen], event=self.event[chosen], strata=self.strata[chosen], ties=self.ties
-        )
+            time=self.time[chosen], event=self.event[chosen], strata=self.strata[chosen], ties=self.ties,
+            weights=self.weights[chosen],
+        )  # fmt: skip
 
     def fit(self, X: Floats, offset: Floats | None = None) -> PartialFit:
-        return fit_partial(X, self.time, self.event, self.strata, self.ties, offset)
+        return fit_partial(X, self.time, self.event, self.strata, self.ties, offset, self.weights)
 
 
 def _codes(rows: pd.DataFrame, name: str | None, use: str) -> Ints:
@@ -304,7 +314,14 @@ def _proportionality(
 
 
 def _notes(
-    ties: Ties, cluster: str | None, clusters: int, strata: str | None, ci: float, empty: bool
+    ties: Ties,
+    cluster: str | None,
+    clusters: int,
+    strata: str | None,
+    ci: float,
+    empty: bool,
+    *,
+    weighted: bool,
 ) -> tuple[str, ...]:
     names = {"efron": "Efron", "breslow": "Breslow"}
     errors = (
@@ -315,7 +332,9 @@ def _notes(
     notes = [
         f"Ties by {names[ties]}; {ci:.0%} Wald intervals of the log hazard ratio. {errors}"
         + (f" Baseline hazards apart in each {strata}." if strata else ""),
-        "Proportional hazards: score test of a change of each log ratio with 1 − Kaplan-Meier (Grambsch and "
+        "With weights proportional hazards are not tested; without covariates the ratio is that of the weighted populations."
+        if weighted
+        else "Proportional hazards: score test of a change of each log ratio with 1 − Kaplan-Meier (Grambsch and "
         "Therneau 1994), as cox.zph in R.",
     ]
     if cluster is not None and clusters < _FEW_CLUSTERS:
@@ -323,6 +342,6 @@ def _notes(
             1,
             f"With fewer than {_FEW_CLUSTERS} clusters robust standard errors are too small: read them as rough.",
         )
-    if empty:
+    if empty and not weighted:
         notes.insert(1, "Without an event: upper limit by profile likelihood, p by likelihood ratio.")
     return tuple(notes)

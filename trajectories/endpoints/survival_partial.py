@@ -28,8 +28,8 @@ class EventSums:
     """What the likelihood needs at each event, one row an event.
 
     `row` (of the patient with the event), `tie` (number of the tied set it belongs to), `passed` (the share of the tied events taken
-    out of the risk set: k/d for the k-th of d by Efron, 0 by Breslow), `s0` (sum of relative hazards at risk), `mean` (covariates
-    averaged by relative hazard, events × terms), `spread` (their covariance, events × terms × terms).
+    out of the risk set: k/d for the k-th of d by Efron, 0 by Breslow), `s0` (sum of relative hazards at risk, times weights), `mean` (covariates
+    averaged by them, events × terms), `spread` (their covariance, events × terms × terms), `weight` (mean weight of the tied patients).
     """
 
     row: Ints
@@ -38,6 +38,7 @@ class EventSums:
     s0: Floats
     mean: Floats
     spread: Floats
+    weight: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +54,15 @@ class PartialFit:
     drift: Floats
 
 
-def event_sums(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Ints, ties: Ties) -> EventSums:
+def event_sums(
+    X: Floats,
+    time: Floats,
+    event: Ints,
+    hazard: Floats,
+    strata: Ints,
+    ties: Ties,
+    weights: Floats | None = None,
+) -> EventSums:
     """Sum relative hazards and covariates over the patients at risk at each event.
 
     Parameters
@@ -66,6 +75,8 @@ def event_sums(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Int
         exp(linear predictor), shape (patients,).
     ties
         How tied event times count.
+    weights
+        Of the patients; None for 1 each.
 
     Returns
     -------
@@ -78,8 +89,10 @@ def event_sums(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Int
     >>> sums.s0.tolist(), sums.mean[:, 0].tolist()
     ([1.0, 2.0], [1.0, 0.5])
     """
+    w = np.ones(len(time)) if weights is None else weights
     parts = [
-        _stratum_sums(rows, X[rows], time[rows], event[rows], hazard[rows], ties) for rows in _groups(strata)
+        _stratum_sums(rows, X[rows], time[rows], event[rows], hazard[rows], w[rows], ties)
+        for rows in _groups(strata)
     ]
     ties_before = np.cumsum([0, *(int(part.tie.max(initial=-1)) + 1 for part in parts)])
     return EventSums(
@@ -89,6 +102,7 @@ def event_sums(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Int
         s0=np.concatenate([part.s0 for part in parts]),
         mean=np.concatenate([part.mean for part in parts]),
         spread=np.concatenate([part.spread for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
     )
 
 
@@ -97,9 +111,12 @@ def _groups(labels: Ints) -> Iterator[Ints]:
         yield np.flatnonzero(labels == label)
 
 
-def _stratum_sums(rows: Ints, X: Floats, time: Floats, event: Ints, hazard: Floats, ties: Ties) -> EventSums:
+def _stratum_sums(
+    rows: Ints, X: Floats, time: Floats, event: Ints, hazard: Floats, weights: Floats, ties: Ties
+) -> EventSums:
     order = np.argsort(-time, kind="stable")
-    rows, X, time, event, hazard = rows[order], X[order], time[order], event[order], hazard[order]
+    rows, X, time, event = rows[order], X[order], time[order], event[order]
+    hazard, weights = (hazard * weights)[order], weights[order]
     terms = X.shape[1]
     products = np.concatenate(
         [np.ones((len(X), 1)), X, (X[:, :, None] * X[:, None, :]).reshape(len(X), terms**2)], axis=1
@@ -117,11 +134,20 @@ def _stratum_sums(rows: Ints, X: Floats, time: Floats, event: Ints, hazard: Floa
     s0, mean = sums[:, 0], sums[:, 1 : terms + 1] / sums[:, :1]
     squares = (sums[:, terms + 1 :] / sums[:, :1]).reshape(len(died), terms, terms)
     spread = squares - mean[:, :, None] * mean[:, None, :]
-    return EventSums(row=rows[died], tie=tie, passed=passed, s0=s0, mean=mean, spread=spread)
+    shared = np.bincount(tie, weights=weights[died]) / size
+    return EventSums(
+        row=rows[died], tie=tie, passed=passed, s0=s0, mean=mean, spread=spread, weight=shared[tie]
+    )
 
 
 def fit_partial(
-    X: Floats, time: Floats, event: Ints, strata: Ints, ties: Ties, offset: Floats | None = None
+    X: Floats,
+    time: Floats,
+    event: Ints,
+    strata: Ints,
+    ties: Ties,
+    offset: Floats | None = None,
+    weights: Floats | None = None,
 ) -> PartialFit:
     """Maximise the partial likelihood by Newton's method with halved steps.
 
@@ -135,6 +161,8 @@ def fit_partial(
         How tied event times count.
     offset
         Added to the linear predictor, shape (patients,).
+    weights
+        Of the patients, shape (patients,); None for 1 each. Of tied events each takes their mean weight, as in R's survival.
 
     Returns
     -------
@@ -162,21 +190,22 @@ def fit_partial(
             drift=nothing,
         )
     fixed = np.zeros(len(time)) if offset is None else offset
+    w = np.ones(len(time)) if weights is None else weights
     centre, scale = X.mean(axis=0), X.std(axis=0)
     Z = (X - centre) / scale
 
     def evaluate(beta: Floats) -> tuple[float, EventSums]:
         predictor = fixed + Z @ beta
         predictor = predictor - predictor.max(initial=-np.inf)
-        sums = event_sums(Z, time, event, np.exp(predictor), strata, ties)
-        return float(np.sum(predictor[sums.row] - np.log(sums.s0))), sums
+        sums = event_sums(Z, time, event, np.exp(predictor), strata, ties, w)
+        return float(w[sums.row] @ predictor[sums.row] - sums.weight @ np.log(sums.s0)), sums
 
     beta = np.zeros(X.shape[1])
     value, sums = evaluate(beta)
     drift, converged = beta, X.shape[1] == 0
     for _ in range(_ROUNDS if X.shape[1] else 0):
-        score = np.sum(Z[sums.row] - sums.mean, axis=0)
-        step = np.asarray(np.linalg.lstsq(sums.spread.sum(axis=0), score, rcond=1e-10)[0])
+        score = w[sums.row] @ Z[sums.row] - sums.weight @ sums.mean
+        step = np.asarray(np.linalg.lstsq(_information(sums), score, rcond=1e-10)[0])
         drift = step if np.abs(step).max() > _LONG else drift
         converged = bool(score @ step < _SMALL * max(1.0, abs(value)))
         tried, found = evaluate(beta + step)
@@ -188,11 +217,15 @@ def fit_partial(
             break
     return PartialFit(
         coefficients=beta / scale,
-        information=sums.spread.sum(axis=0) * np.outer(scale, scale),
+        information=_information(sums) * np.outer(scale, scale),
         log_likelihood=value,
         converged=converged,
         drift=drift / scale,
     )
+
+
+def _information(sums: EventSums) -> Floats:
+    return np.asarray(np.einsum("e,ejk->jk", sums.weight, sums.spread))
 
 
 def monotone(X: Floats, time: Floats, event: Ints, strata: Ints, direction: Floats) -> bool:
@@ -214,17 +247,25 @@ def monotone(X: Floats, time: Floats, event: Ints, strata: Ints, direction: Floa
     return bool(np.ptp(score) > 0)
 
 
-def score_residuals(X: Floats, time: Floats, event: Ints, hazard: Floats, strata: Ints, ties: Ties) -> Floats:
+def score_residuals(
+    X: Floats,
+    time: Floats,
+    event: Ints,
+    hazard: Floats,
+    strata: Ints,
+    ties: Ties,
+    weights: Floats | None = None,
+) -> Floats:
     """Each patient's part of the score at the estimate, patients × terms: what the robust variance sums by cluster.
 
     Lᵢ = δᵢ (xᵢ − x̄) − Σ over events while i is at risk of hᵢ (xᵢ − x̄) / s₀; with Efron's ties each tied event is averaged over the
-    steps of its set, and counts there with the share of it that is still in the risk set.
+    steps of its set, and counts there with the share of it that is still in the risk set. With weights it is times the patient's weight.
 
     References
     ----------
     Lin and Wei 1989 (doi:10.1080/01621459.1989.10478874).
     """
-    sums = event_sums(X, time, event, hazard, strata, ties)
+    sums = event_sums(X, time, event, hazard, strata, ties, weights)
     sets = int(sums.tie.max(initial=-1)) + 1
     terms = X.shape[1]
 
@@ -233,7 +274,7 @@ def score_residuals(X: Floats, time: Floats, event: Ints, hazard: Floats, strata
         np.add.at(total, sums.tie, values)
         return total
 
-    rate = 1 / sums.s0
+    rate = sums.weight / sums.s0
     mean_rate = sums.mean * rate[:, None]
     jumps, mean_jumps = over_ties(rate), over_ties(mean_rate)
     residuals = np.zeros_like(X)
@@ -252,4 +293,4 @@ def score_residuals(X: Floats, time: Floats, event: Ints, hazard: Floats, strata
     rows, tie = sums.row, sums.tie
     residuals[rows] += X[rows] - average[tie]
     residuals[rows] += hazard[rows][:, None] * (X[rows] * taken[tie][:, None] - mean_taken[tie])
-    return residuals
+    return residuals if weights is None else residuals * weights[:, None]

@@ -19,6 +19,7 @@ __all__ = [
     "log_rank_sums",
     "quantile",
     "survival_of",
+    "weighted_survival",
 ]
 
 type Floats = NDArray[np.float64]
@@ -79,6 +80,39 @@ def greenwood(steps: Steps) -> Floats:
     n, d = steps.at_risk, steps.any_event
     with np.errstate(divide="ignore"):
         return np.asarray(np.sqrt(np.cumsum(d / (n * (n - d)))), dtype=np.float64)
+
+
+def weighted_survival(time: Floats, event: Ints, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Product-limit estimate with weighted patients, and its standard error by the infinitesimal jackknife.
+
+    S(t) = Π (1 − D/N), D and N the weights of those with an event and at risk; the influence of patient i on log S is
+    −w_i Σ (N dN_i − D Y_i) / (N (N − D)), and the variance the sum of its squares, as R's survfit(…, robust = TRUE).
+
+    Returns
+    -------
+    Distinct times, S after each, standard error of log S (infinite once nobody is left).
+
+    Examples
+    --------
+    >>> time, event = np.array([1.0, 2.0, 2.0]), np.array([1, 0, 1])
+    >>> weighted_survival(time, event, np.array([1.0, 1.0, 2.0]))[1].round(3).tolist()
+    [0.75, 0.25]
+    """
+    times, place = np.unique(time, return_inverse=True)
+    leaving = np.bincount(place, weights=weights, minlength=len(times))
+    died = np.bincount(place, weights=weights * event, minlength=len(times))
+    at_risk = leaving[::-1].cumsum()[::-1]
+    survival = np.cumprod(1 - died / at_risk)
+    left = at_risk - died > 1e-12 * at_risk
+    rest = np.where(left, at_risk - died, 1.0)
+    drift = np.cumsum(np.where(left, died / (at_risk * rest), 0.0))
+    # a patient's influence drifts while at risk, and jumps at an event of its own
+    after = place[:, None] <= np.arange(len(times))
+    influence = (after & (event[:, None] == 1)) / rest[place][:, None]
+    influence -= drift[np.minimum(place[:, None], np.arange(len(times)))]
+    error = np.sqrt(((weights[:, None] * influence) ** 2).sum(axis=0))
+    error[~left.cumprod().astype(bool)] = np.inf
+    return times, np.asarray(survival), np.asarray(error)
 
 
 def log_log_interval(share: Floats, std_error: Floats, z: float) -> tuple[Floats, Floats]:
