@@ -13,7 +13,6 @@ from trajectories import models, plots
 
 OUTPUT = Path(__file__).parent / "output"
 ARM, REFERENCE = "alemtuzumab", "fingolimod"
-COVARIATES = "age + edss_baseline + relapses_year_before"
 AT = 2.0
 
 
@@ -24,7 +23,7 @@ def chance(probability: float) -> str:
 
 def balanced(cohort: tj.Cohort) -> tuple[tj.Propensity, tj.Weights, tj.Balance]:
     """Who was given what, and weights that make the arms alike where they overlap."""
-    scores = tj.propensity(cohort, f"arm ~ {COVARIATES}")
+    scores = tj.propensity(cohort, "arm ~ age + edss_baseline + relapses_year_before")
     print(scores)
     # Overlap weights: the answer is about patients who could have been given any of the three. The average over everybody (ATE)
     # leans on few patients with large weights here, as its effective sample size shows.
@@ -41,7 +40,10 @@ def edss_contrasts(cohort: tj.Cohort, overlap: tj.Weights) -> dict[str, tj.Estim
     # edss_baseline in the formula fixes where patients start: visits up to time 0 leave the outcome.
     naive = tj.maximise(models.OrdinalMixed("edss ~ arm * years + (1 + years | patient)"), cohort)
     adjusted = tj.maximise(
-        models.OrdinalMixed(f"edss ~ {COVARIATES} + arm * years + (1 + years | patient)"), cohort
+        models.OrdinalMixed(
+            "edss ~ age + edss_baseline + relapses_year_before + arm * years + (1 + years | patient)"
+        ),
+        cohort,
     )
     weighted = tj.maximise(
         models.OrdinalMixed("edss ~ edss_baseline + arm * years + (1 + years | patient)"),
@@ -87,9 +89,7 @@ def main() -> None:
     print(ratio)
 
     # The same by a posterior, standardised over the overlap (Bayesian bootstrap of its patients): it gives probabilities.
-    posterior = tj.sample(
-        models.RelapseCounts(f"relapses ~ arm + {COVARIATES}", windows=(0.0, None)), cohort, seed=3
-    )
+    posterior = tj.sample(models.RelapseCounts(formula, windows=(0.0, None)), cohort, seed=3)
     bayes = tj.contrast(tj.relapse_rate(posterior), ARM, REFERENCE, scale="ratio", weights=overlap)
     assert isinstance(bayes, tj.Estimate)
     print(f"Pr(rate ratio < 1), by the posterior: {chance(bayes.probability(below=1.0).item())}")
