@@ -12,6 +12,7 @@ _PUBLIC = {
     "AgainstPublished": "comparison.unanchored",
     "Balance": "weighting.balancing",
     "Bootstrap": "comparison.bootstrap",
+    "CensoringWeights": "comparison.censoring",
     "Cohort": "cohort",
     "CohortError": "tables",
     "ConvergenceError": "fitting.diagnostics",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "ExtrapolationWarning": "estimands",
     "Fit": "fitting.fit",
     "FormulaError": "formulas",
+    "Imputed": "weighting.imputation",
     "InfeasibleError": "weighting.errors",
     "Influence": "fitting.influence",
     "IntentionToTreat": "comparison.strategies",
@@ -53,6 +55,7 @@ _PUBLIC = {
     "PublishedStudy": "comparison.sources",
     "RelapseRates": "endpoints.relapse_rates",
     "RelapseTruth": "simulate",
+    "Rubin": "comparison.pooling",
     "SeparationError": "weighting.errors",
     "Source": "comparison.sources",
     "Stabilisation": "estimands",
@@ -69,6 +72,7 @@ _PUBLIC = {
     "approximate": "fitting.approximate",
     "armss": "endpoints.severity",
     "balance": "weighting.balancing",
+    "censoring_weights": "comparison.censoring",
     "change": "estimands",
     "compare": "fitting.leave_one_out",
     "contrast": "comparison.contrasts",
@@ -81,6 +85,7 @@ _PUBLIC = {
     "event_probability": "estimands",
     "expected_edss": "estimands",
     "follow": "comparison.following",
+    "impute": "weighting.imputation",
     "influence": "fitting.influence",
     "leave_one_out": "fitting.leave_one_out",
     "lesion_count": "estimands",
@@ -100,6 +105,7 @@ _PUBLIC = {
     "negative_control": "comparison.negative_controls",
     "paired_tests": "paired",
     "pairwise_censored": "comparison.following",
+    "pooled": "comparison.pooling",
     "predict": "estimands.predictions",
     "propensity": "weighting.scores",
     "rate_ratio_from_summary": "comparison.summary_rates",
@@ -107,6 +113,7 @@ _PUBLIC = {
     "relapse_free": "estimands",
     "relapse_rate": "estimands",
     "relapse_windows": "windows",
+    "rubin": "comparison.pooling",
     "sample": "fitting.nuts",
     "sample_prior": "fitting.nuts",
     "severity_probability": "estimands",
@@ -128,6 +135,7 @@ __all__ = [
     "AgainstPublished",
     "Balance",
     "Bootstrap",
+    "CensoringWeights",
     "Cohort",
     "CohortError",
     "ConvergenceError",
@@ -144,6 +152,7 @@ __all__ = [
     "ExtrapolationWarning",
     "Fit",
     "FormulaError",
+    "Imputed",
     "InfeasibleError",
     "Influence",
     "IntentionToTreat",
@@ -169,6 +178,7 @@ __all__ = [
     "PublishedStudy",
     "RelapseRates",
     "RelapseTruth",
+    "Rubin",
     "SeparationError",
     "Source",
     "Stabilisation",
@@ -185,6 +195,7 @@ __all__ = [
     "approximate",
     "armss",
     "balance",
+    "censoring_weights",
     "change",
     "compare",
     "contrast",
@@ -199,6 +210,7 @@ __all__ = [
     "event_probability",
     "expected_edss",
     "follow",
+    "impute",
     "influence",
     "leave_one_out",
     "lesion_count",
@@ -220,6 +232,7 @@ __all__ = [
     "paired_tests",
     "pairwise_censored",
     "plots",
+    "pooled",
     "predict",
     "priors",
     "propensity",
@@ -228,6 +241,7 @@ __all__ = [
     "relapse_free",
     "relapse_rate",
     "relapse_windows",
+    "rubin",
     "sample",
     "sample_prior",
     "severity_probability",
@@ -261,12 +275,14 @@ if TYPE_CHECKING:
     from trajectories import edss, endpoints, models, plots, priors
     from trajectories.cohort import Cohort
     from trajectories.comparison.bootstrap import Bootstrap
+    from trajectories.comparison.censoring import CensoringWeights, censoring_weights
     from trajectories.comparison.contrasts import contrast
     from trajectories.comparison.e_values import EValue, e_value
     from trajectories.comparison.figures import PublishedFigureError
     from trajectories.comparison.following import follow, pairwise_censored
     from trajectories.comparison.matching_adjusted import MaicError, MaicWeights, maic
     from trajectories.comparison.negative_controls import NegativeControl, negative_control
+    from trajectories.comparison.pooling import Rubin, pooled, rubin
     from trajectories.comparison.quartiles import ConvertedMean, mean_from_quartiles
     from trajectories.comparison.sources import Published, PublishedArm, PublishedStudy, Source
     from trajectories.comparison.strategies import Duration, IntentionToTreat, OnTreatment
@@ -325,6 +341,7 @@ if TYPE_CHECKING:
         SeparationError,
         WeightingError,
     )
+    from trajectories.weighting.imputation import Imputed, impute
     from trajectories.weighting.pairs import Matches, match
     from trajectories.weighting.scores import Propensity, propensity
     from trajectories.weighting.targets import Trim, weights

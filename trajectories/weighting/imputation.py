@@ -1,0 +1,423 @@
+"""Multiple imputation of patients' covariates: chained equations with predictive mean matching, the outcome among the predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trajectories.caveats import SIMULATED
+from trajectories.cohort import DAYS_PER_YEAR, Cohort
+from trajectories.printing import aligned, sentence
+from trajectories.weighting.errors import WeightingError
+
+if TYPE_CHECKING:
+    from statsmodels.imputation.mice import MICEData
+
+__all__ = ["Imputed", "impute"]
+
+type Floats = NDArray[np.float64]
+
+CYCLES = 10
+DONORS = 5
+MOST_LEVELS = 12
+_OWN = ("patient", "arm", "followup_start_day", "followup_end_day")
+_DERIVED = ("edss_baseline", "relapses_year_before")
+_OUTCOMES = {
+    "last_edss": "last EDSS after time 0",
+    "last_edss_years": "its time",
+    "relapses_after": "relapses after time 0",
+    "followup_years": "years of follow-up",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Imputed:
+    """Cohorts that differ in the values filled in for missing covariates; made by `impute`.
+
+    Parameters
+    ----------
+    cohorts
+        m cohorts without missing values in `columns`; all else is that of the cohort they were made of.
+    columns
+        What was filled in.
+    missing
+        Patients without a value: a row a column of the patients table, a column an arm.
+    sizes
+        Patients of each arm.
+    predictors, outcomes
+        Of the imputation model, besides the arm and the filled columns: covariates, and summaries of the follow-up in words.
+    notes
+        What was left out of the imputation model and why.
+    seed
+        Of the draws.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> from dataclasses import replace
+    >>> table = cohort.patients
+    >>> table.loc[:29, "age"] = np.nan
+    >>> filled = impute(replace(cohort, patients_table=table), m=2, seed=1)
+    >>> filled.missing.loc["age"].to_dict()
+    {'fingolimod': 30, 'ocrelizumab': 0, 'alemtuzumab': 0}
+    """
+
+    cohorts: tuple[Cohort, ...] = field(repr=False)
+    columns: tuple[str, ...]
+    missing: pd.DataFrame = field(repr=False)
+    sizes: Mapping[str, int]
+    predictors: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    notes: tuple[str, ...]
+    seed: int
+
+    @property
+    def m(self) -> int:
+        """How many cohorts there are."""
+        return len(self.cohorts)
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row a column and arm: `missing` and `patients`, and for numbers the means `observed` and `imputed` (over all cohorts)."""
+        names = self.cohorts[0].patients["arm"].astype(str).to_numpy()
+        rows = {}
+        for column in self.columns:
+            values = np.stack([_number(cohort.patients[column]) for cohort in self.cohorts])
+            empty = self._empty[column]
+            for arm, n in self.sizes.items():
+                mine = names == arm
+                rows[column, arm] = {
+                    "missing": int((empty & mine).sum()), "patients": n,
+                    "observed": _mean(values[0, mine & ~empty]), "imputed": _mean(values[:, mine & empty]),
+                }  # fmt: skip
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["column", "arm"])
+
+    @property
+    def _empty(self) -> dict[str, NDArray[np.bool_]]:
+        """Where values were filled in, by column."""
+        return dict(self.missing.attrs["where"])
+
+    def __str__(self) -> str:
+        rows = [["missing", *(f"{arm} (n = {n})" for arm, n in self.sizes.items())]]
+        rows += [[c, *(str(self.missing.loc[c, arm]) for arm in self.sizes)] for c in self.columns]
+        first = self.cohorts[0]
+        lines = [
+            *([str(SIMULATED)] if first.simulated else []),
+            f"{self.m} imputed cohorts of '{first.name}': missing covariates filled in by chained equations",
+            *aligned(rows, indent=2),
+            *sentence(f"predicted from: arm, {', '.join(dict.fromkeys((*self.columns, *self.predictors)))}", bullet="  "),
+            *sentence(f"and from the outcome: {', '.join(self.outcomes) or 'there is none after time 0'}", bullet="  "),
+        ]  # fmt: skip
+        for note in (*self.notes, *_ASSUMED):
+            lines += sentence(note, bullet="  - ")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+_ASSUMED = (
+    "valid if values are missing at random given these predictors: nothing in the data can show that they are",
+    "the imputation model is additive: it has no product of arm and covariate, so effects that differ between patients are drawn towards "
+    "each other where much is missing",
+)
+
+
+def impute(
+    cohort: Cohort,
+    columns: Sequence[str] | None = None,
+    *,
+    predictors: Sequence[str] | None = None,
+    m: int = 20,
+    seed: int = 0,
+) -> Imputed:
+    """Fill in patients' missing covariates m times, by chained equations with predictive mean matching.
+
+    In turn each incomplete column y is regressed on the others, β* ~ N(β̂, σ*²(X'X)⁻¹), σ*² ~ RSS/χ²; a missing value is that of one of the 5
+    patients whose Xβ̂ lies nearest to x'β*, ties at random; 10 cycles (one
+    suffices where one column is incomplete). Categories are matched on the predicted shares of their levels
+    together. Values are those of patients alike, so where nearly everybody of one kind misses the value they come from afar (in a simulation of
+    300 patients in which 60 % to 90 % with a high outcome missed a confounder, an effect of 0.50 became 0.55; R's mice, matching alike, gave
+    0.54). Predictors are the arm, all other covariates, and the outcome: without it effects of the covariate would be drawn to 0.
+
+    Parameters
+    ----------
+    cohort
+        Of any number of arms.
+    columns
+        Columns of the patients table to fill in; None for all that miss a value. EDSS and relapses of single visits are no covariates: models
+        handle visits without a value themselves.
+    predictors
+        Further columns of the patients table; None for all numbers, and categories of up to 12 levels. Outcomes and arm always enter: last
+        EDSS after time 0, its time, relapses after time 0 and years of follow-up.
+    m
+        How many cohorts; as many as the percentage of patients with a missing value is a rule of thumb.
+    seed
+        The same seed gives the same values.
+
+    Returns
+    -------
+    `Imputed`; `tj.pooled(imputed, function)` carries an estimate through it. Print it to see what was missing in which arm.
+
+    Raises
+    ------
+    WeightingError
+        If nothing is missing, a column has no value at all or too many levels, an outcome is asked for, or patients with a value are too few.
+
+    Source: van Buuren and Groothuis-Oudshoorn (2011), Journal of Statistical Software 45(3), doi:10.18637/jss.v045.i03; White, Royston and
+    Wood (2011), Statistics in Medicine 30:377, doi:10.1002/sim.4067; by `statsmodels.imputation.mice`, with matching of our own.
+
+    Examples
+    --------
+    >>> import trajectories as tj
+    >>> impute(tj.simulated_three_dmts_400())
+    Traceback (most recent call last):
+    trajectories.weighting.errors.WeightingError: no covariate misses a value: imputation is not needed.
+    """
+    if m < 2:
+        raise WeightingError(
+            f"m={m} imputed cohorts cannot show how uncertain the values are: take 20 or more."
+        )
+    patients = cohort.patients
+    chosen = _columns(patients, cohort, columns)
+    others, notes = _predictors(patients, chosen, predictors)
+    outcomes = _outcomes(cohort)
+    frame, levels = _encoded(patients[["arm", *chosen, *others]], outcomes)
+    filled = [
+        _filled(cohort, _completed(frame, levels, [seed, k]), chosen, levels, f"{k + 1} of {m}")
+        for k in range(m)
+    ]
+    empty = {column: patients[column].isna().to_numpy() for column in chosen}
+    arm = patients["arm"].astype(str)
+    sizes = {str(name): int(n) for name, n in patients["arm"].value_counts(sort=False).items() if n}
+    missing = pd.DataFrame(
+        {name: [int(empty[c][(arm == name).to_numpy()].sum()) for c in chosen] for name in sizes},
+        index=pd.Index(chosen, name="column"),
+    )
+    missing.attrs["where"] = empty
+    return Imputed(
+        cohorts=tuple(filled), columns=tuple(chosen), missing=missing, sizes=sizes, predictors=tuple(others),
+        outcomes=tuple(_OUTCOMES[name] for name in outcomes), notes=(*notes, *_alone(missing, sizes)), seed=seed,
+    )  # fmt: skip
+
+
+def _columns(patients: pd.DataFrame, cohort: Cohort, columns: Sequence[str] | None) -> list[str]:
+    """What is to be filled in."""
+    lacking = [name for name in patients.columns if name not in _OWN and patients[name].isna().any()]
+    if columns is None:
+        if not lacking:
+            raise WeightingError("no covariate misses a value: imputation is not needed.")
+        chosen = [
+            name
+            for name in lacking
+            if not pd.api.types.is_datetime64_any_dtype(patients[name])
+            and not (
+                name in _DERIVED and patients[name].isna().all()
+            )  # nothing was recorded to derive it from
+        ]
+    else:
+        chosen = list(dict.fromkeys(columns))
+    for name in chosen:
+        if name in _OWN or (name not in patients and name in cohort.visits):
+            raise WeightingError(
+                f"{name!r} is no covariate but the arm, the follow-up or an outcome of visits: those are not imputed. Models use the "
+                "visits that there are; a patient without an arm is in no comparison."
+            )
+        if name not in patients:
+            raise WeightingError(
+                f"{name!r} is no column of the patients table; there are: {', '.join(patients.columns)}."
+            )
+        if patients[name].isna().all():
+            raise WeightingError(
+                f"{name!r} is missing in every patient: nothing can be learnt of it, leave it out."
+            )
+        if name not in lacking:
+            raise WeightingError(
+                f"{name!r} misses no value: imputation is not needed. Missing values are in: {', '.join(lacking) or 'no column'}."
+            )
+        if why := _unusable(patients[name]):
+            raise WeightingError(
+                f"{name!r} {why}: it cannot be imputed; join levels, or leave it out of columns."
+            )
+    return chosen
+
+
+def _unusable(values: pd.Series) -> str:
+    """Why a column can be no part of the imputation model, or nothing."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "is a date"
+    n = values.nunique()
+    if n < 2:
+        return "does not vary" if n else "has no value"
+    return f"has {n} levels" if not pd.api.types.is_numeric_dtype(values) and n > MOST_LEVELS else ""
+
+
+def _predictors(
+    patients: pd.DataFrame, chosen: Sequence[str], predictors: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Further predictors, and what was left out."""
+    offered = [name for name in patients.columns if name not in (*_OWN, *chosen)]
+    why = {name: _unusable(patients[name]) for name in offered}
+    if predictors is None:
+        left = ", ".join(f"{name} {reason}" for name, reason in why.items() if reason)
+        notes = [f"left out of the imputation model: {left}"] if left else []
+        return [name for name in offered if not why[name]], notes
+    for name in predictors:
+        if name not in (*offered, *chosen):
+            raise WeightingError(
+                f"{name!r} is no further column of the patients table; there are: {', '.join(offered)}."
+            )
+        if why.get(name):
+            raise WeightingError(f"{name!r} {why[name]}: it cannot be a predictor.")
+    left = ", ".join(name for name in offered if name not in predictors)
+    return [name for name in predictors if name not in chosen], (
+        [f"left out of the imputation model, as asked: {left}"] if left else []
+    )
+
+
+def _outcomes(cohort: Cohort) -> dict[str, Floats]:
+    """Summaries of each patient's follow-up; those that vary."""
+    names = pd.Index(cohort.patients["patient"])
+    seen = cohort.visits.query("years > 0").dropna(subset="edss").groupby("patient").last()
+    made = {
+        "last_edss": seen["edss"].reindex(names),
+        "last_edss_years": seen["years"].reindex(names),
+        "followup_years": (cohort.patients["followup_end_day"] / DAYS_PER_YEAR).set_axis(names),
+    }
+    relapses = cohort.relapses
+    if relapses is not None:
+        counted = relapses[relapses["day"] > 0].groupby("patient").size()
+        made["relapses_after"] = counted.reindex(names, fill_value=0)
+    return {name: values.to_numpy(dtype=float) for name, values in made.items() if not _constant(values)}
+
+
+def _constant(values: pd.Series) -> bool:
+    return len(values.dropna().unique()) < 2
+
+
+def _encoded(
+    table: pd.DataFrame, outcomes: Mapping[str, Floats]
+) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+    """Numbers as they are, categories as the places of their levels; the levels."""
+    levels: dict[str, list[Any]] = {}
+    columns = {}
+    for name, values in table.items():
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            columns[str(name)] = _number(values)
+        else:
+            known = values.dropna()
+            levels[str(name)] = sorted(known.unique().tolist(), key=str)
+            places = {level: float(k) for k, level in enumerate(levels[str(name)])}
+            columns[str(name)] = np.array([places.get(v, np.nan) for v in values.astype(object)])
+    return pd.DataFrame({**columns, **outcomes}), levels
+
+
+def _completed(frame: pd.DataFrame, levels: Mapping[str, list[Any]], seed: list[int]) -> pd.DataFrame:
+    """One completed table."""
+    sizes = {name: len(found) for name, found in levels.items()}
+    constant = [name for name in frame if frame[name].nunique() < 2]  # an only arm
+    chains = _chains(frame.drop(columns=constant), sizes, np.random.default_rng(seed))
+    chains.update_all(
+        CYCLES if frame.isna().any().sum() > 1 else 1
+    )  # one incomplete column depends on no other
+    completed: pd.DataFrame = chains.data
+    return completed
+
+
+def _chains(frame: pd.DataFrame, levels: Mapping[str, int], rng: np.random.Generator) -> MICEData:
+    """Statsmodels' chained equations, with matching on several predictions at once, and ties at random."""
+    from statsmodels.imputation.mice import MICEData
+
+    class Chains(MICEData):  # type: ignore[misc]
+        """Its own matching takes tied patients in the order of the table and knows no categories, and its formulas take most of the time."""
+
+        def update(self, vname: str) -> None:
+            known, unknown = self.ix_obs[vname], self.ix_miss[vname]
+            X = _matrix(self.data.drop(columns=vname), levels)
+            y = self.data[vname].to_numpy()[known]
+            if len(y) - X.shape[1] < 5:
+                raise WeightingError(
+                    f"{len(y)} patients with a value are too few for an imputation model of {X.shape[1]} coefficients: name fewer predictors."
+                )
+            targets = (
+                [y] if vname not in levels else [(y == k).astype(float) for k in range(1, levels[vname])]
+            )
+            seen, wanted = [], []
+            for target in targets:
+                estimated, drawn = _regression(X[known], target, self.rng)
+                seen.append(X[known] @ estimated)
+                wanted.append(X[unknown] @ drawn)
+            self._store_changes(vname, y[_donors(np.column_stack(seen), np.column_stack(wanted), self.rng)])
+
+    return Chains(frame, rng=rng)
+
+
+def _regression(X: Floats, y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Least-squares coefficients, and a draw of them; of redundant columns the shortest solution."""
+    inverse = np.linalg.pinv(X)
+    estimated = inverse @ y
+    free = len(y) - np.linalg.matrix_rank(X)
+    variance = ((y - X @ estimated) ** 2).sum() / rng.chisquare(free)
+    return estimated, estimated + np.sqrt(variance) * (inverse @ rng.standard_normal(len(y)))
+
+
+def _matrix(frame: pd.DataFrame, levels: Mapping[str, int]) -> Floats:
+    """The intercept, numbers, and an indicator of each level but the first: patients × coefficients."""
+    columns = [np.ones(len(frame))]
+    for name in frame:
+        values = frame[name].to_numpy(dtype=float)
+        columns += (
+            [values] if name not in levels else [(values == k) * 1.0 for k in range(1, levels[str(name)])]
+        )
+    return np.column_stack(columns)
+
+
+def _donors(seen: Floats, wanted: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One of the nearest patients for each prediction, ties at random: places in `seen` (patients × predictions)."""
+    made = np.empty(len(wanted), dtype=np.int64)
+    for row, prediction in enumerate(wanted):
+        distance = np.round(((seen - prediction) ** 2).sum(axis=1), 12)
+        nearest = np.lexsort((rng.random(len(seen)), distance))[:DONORS]
+        made[row] = rng.choice(nearest)
+    return made
+
+
+def _filled(
+    cohort: Cohort, completed: pd.DataFrame, columns: Sequence[str], levels: Mapping[str, list[Any]], which: str
+) -> Cohort:  # fmt: skip
+    """The cohort with the values of a completed table where it had none."""
+    table = cohort.patients
+    for name in columns:
+        values = completed[name].to_numpy()
+        new = [levels[name][int(code)] for code in values] if name in levels else values
+        empty = table[name].isna()
+        made = pd.Series(new, index=table.index, dtype=object if name in levels else None)
+        table.loc[empty, name] = made[empty]
+    note = f"missing {', '.join(columns)} filled in by multiple imputation, set {which}"
+    return replace(cohort, patients_table=table, notes=(*cohort.notes, note))
+
+
+def _alone(missing: pd.DataFrame, sizes: Mapping[str, int]) -> list[str]:
+    """Say where an arm has no value of its own."""
+    return [
+        f"{column} is missing in all {n} patients of {arm}: their values come from the other arms alone"
+        for column in missing.index
+        for arm, n in sizes.items()
+        if missing.loc[column, arm] == n
+    ]
+
+
+def _number(values: pd.Series) -> Floats:
+    """A column as numbers; of categories NaN."""
+    if not pd.api.types.is_numeric_dtype(values):
+        return np.full(len(values), np.nan)
+    return values.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else float("nan")
