@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 import trajectories as tj
+from trajectories import models
+from trajectories.comparison.censoring import _histories
 from trajectories.comparison.strategies import ends_of_followup
 from trajectories.weighting import match, propensity
 
@@ -195,3 +197,178 @@ def test_matched_sets_end_together():
     again = match(propensity(cohort, "arm ~ age"), treated="ocrelizumab", control="fingolimod", replace=True)
     with pytest.raises(ValueError, match="replace=False"):
         tj.pairwise_censored(cohort, again, tj.OnTreatment())
+
+
+# Censoring weights
+
+
+def informative(n, seed):
+    """Two arms; in the first those who worsen stop, and stopping costs a point of EDSS. Also the means at two years had nobody stopped."""
+    rng = np.random.default_rng(seed)
+    arm = np.repeat(["fingolimod", "ocrelizumab"], n)
+    up = np.where(arm == "fingolimod", 0.28, 0.18)
+    edss = np.empty((2 * n, 9))
+    edss[:, 0] = rng.choice([2.0, 2.5, 3.0, 3.5, 4.0], 2 * n)
+    stop = np.full(2 * n, np.nan)
+    for k in range(8):
+        informed = 1 / (1 + np.exp(3.2 - 1.2 * (edss[:, k] - 3)))
+        now = np.isnan(stop) & (rng.random(2 * n) < np.where(arm == "fingolimod", informed, 0.04))
+        stop[now] = 91 * k + rng.integers(5, 85, now.sum())
+        u = rng.random(2 * n)
+        edss[:, k + 1] = np.clip(edss[:, k] + np.where(u < up, 0.5, np.where(u > 0.87, -0.5, 0.0)), 1, 9)
+    stopped = 91 * np.arange(9) > np.nan_to_num(stop, nan=1e9)[:, None]
+    ids = [f"p{i:04d}" for i in range(2 * n)]
+    visits = pd.DataFrame(
+        {"patient": np.repeat(ids, 9), "day": np.tile(91 * np.arange(9), 2 * n), "edss": np.clip(edss + stopped, 0, 9.5).ravel()}
+    )  # fmt: skip
+    people = pd.DataFrame(
+        {"patient": ids, "arm": pd.Categorical(arm, ["fingolimod", "ocrelizumab"], ordered=True)}
+    )
+    courses = pd.DataFrame({"patient": ids, "drug": arm, "start": 0, "stop": stop})
+    cohort = tj.read_cohort(visits, patients=people, treatments=courses, name="made up")
+    return cohort, pd.Series(edss[:, 8], index=pd.Index(ids, name="patient"))
+
+
+QUARTERS = tj.Duration(days=91)
+TWO = 728 / 365.25
+
+
+@pytest.fixture(scope="module")
+def stopping():
+    return informative(1500, 1)
+
+
+@pytest.fixture(scope="module")
+def stopping_weights(stopping):
+    return tj.censoring_weights(
+        stopping[0], tj.OnTreatment(), "censored ~ arm * edss_now + years", every=QUARTERS
+    )
+
+
+def test_weights_remove_the_bias_of_informative_stopping(stopping, stopping_weights):
+    cohort, untouched = stopping
+    made = tj.follow(cohort, tj.OnTreatment())
+    seen = made.visits.query("day == 728").set_index("patient")["edss"]
+    arm = cohort.patients.set_index("patient")["arm"].astype(str)
+    mine = seen.index[arm[seen.index] == "fingolimod"]
+    truth, error = untouched[arm == "fingolimod"].mean(), seen[mine].std() / np.sqrt(len(mine))
+    weights = stopping_weights.at(TWO)[mine]
+    assert seen[mine].mean() < truth - 10 * error
+    assert np.average(seen[mine], weights=weights) == pytest.approx(truth, abs=2 * error)
+    other = seen.index[arm[seen.index] == "ocrelizumab"]  # nothing to correct
+    assert stopping_weights.at(TWO)[other].std() < 0.1
+
+
+def test_augmented_contrasts_with_censoring_weights_are_unbiased_and_without_are_not(
+    stopping, stopping_weights
+):
+    cohort, untouched = stopping
+    arm = cohort.patients.set_index("patient")["arm"].astype(str)
+    truth = untouched[arm == "ocrelizumab"].mean() - untouched[arm == "fingolimod"].mean()
+    model = models.GaussianMixed("edss ~ edss_baseline + arm * years + (1 | patient)")
+    fit = tj.maximise(model, tj.follow(cohort, tj.OnTreatment()))
+    weights = tj.weights(propensity(cohort, "arm ~ edss_baseline"), "ATE")
+    options = {"weights": weights, "augmented": True, "window": 0.1}
+    asked = tj.expected_edss(fit, TWO)
+    naive = tj.contrast(asked, "ocrelizumab", "fingolimod", **options).summary().iloc[0]
+    right = tj.contrast(asked, "ocrelizumab", "fingolimod", **options, seen=stopping_weights)
+    row = right.summary().iloc[0]
+    assert naive["lower"] > truth
+    assert row["lower"] < truth < row["upper"]
+    assert abs(row["mean"] - truth) < 0.04
+    assert "had nobody been censored" in " ".join(right.caveats)
+    with pytest.raises(ValueError, match="go into augmented=True"):
+        tj.contrast(asked, "ocrelizumab", "fingolimod", seen=stopping_weights)
+    whole = tj.expected_edss(tj.maximise(model, cohort), TWO)
+    with pytest.raises(ValueError, match=r"visits from after the last day.*tj\.follow"):
+        tj.contrast(whole, "ocrelizumab", "fingolimod", **options, seen=stopping_weights)
+
+
+def test_the_bootstrap_estimates_censoring_again(stopping):
+    cohort, _ = informative(40, 2)
+    made = tj.censoring_weights(cohort, tj.OnTreatment(), "censored ~ arm + edss_now", every=QUARTERS)
+    ids = cohort.patients["patient"]
+    ones = pd.Series(1.0, index=ids)
+    pd.testing.assert_series_equal(made.remade(ones).at(1.0), made.at(1.0))
+    counts = pd.Series(np.where(np.arange(len(ids)) % 3 == 0, 2.0, 1.0), index=ids)
+    twice = cohort.only([*ids, *ids[counts.to_numpy() == 2]])
+    again = tj.censoring_weights(twice, tj.OnTreatment(), "censored ~ arm + edss_now", every=QUARTERS)
+    # the prior is per SD of the columns over rows, which the copies change a little
+    np.testing.assert_allclose(made.remade(counts).at(1.0), again.at(1.0)[ids], rtol=0.01)
+
+
+def test_weights_are_one_over_the_share_that_stays():
+    # 400 with EDSS 2, of whom a quarter stop in the first year; 400 with EDSS 4, of whom half do
+    courses = {
+        f"{edss}-{i:03d}": [("fingolimod", 0, 100.0 if i < n else np.nan)]
+        for edss, n in ((2, 100), (4, 200))
+        for i in range(400)
+    }
+    visits = pd.DataFrame(
+        [(p, day, float(p[0])) for p in courses for day in (0, 365)], columns=["patient", "day", "edss"]
+    )
+    treatments = pd.DataFrame(
+        [(p, *c[0]) for p, c in courses.items()], columns=["patient", "drug", "start", "stop"]
+    )
+    cohort = tj.read_cohort(visits, treatments=treatments, name="made up")
+    made = tj.censoring_weights(cohort, tj.OnTreatment(), "censored ~ edss_now", every=tj.Duration(days=366))
+    at = made.at(366 / 365.25)
+    stayed = 1 - 300 / 800
+    assert at["2-399"] == pytest.approx(stayed / 0.75, rel=0.01)
+    assert at["4-399"] == pytest.approx(stayed / 0.5, rel=0.01)
+    assert at["2-000"] == 0
+    half = made.at(183 / 365.25)  # half an interval: the square root
+    assert half["4-399"] == pytest.approx(np.sqrt(at["4-399"]), rel=1e-6)
+    cut = tj.censoring_weights(
+        cohort, tj.OnTreatment(), "censored ~ edss_now", every=tj.Duration(days=366), truncate=0.55
+    )
+    assert cut.at(1.0).max() == pytest.approx(at["2-399"], rel=0.01)
+    assert cut.summary((1.0,))["truncated"].tolist() == [200]
+    assert cut.summary((1.0,))["censored"].tolist() == [300]
+    assert "truncated at the 0.55 quantile" in str(cut)
+
+
+def test_pooled_logistic_against_statsmodels(stopping, stopping_weights):
+    import statsmodels.api as sm
+
+    cohort, _ = stopping
+    ends = ends_of_followup(cohort, tj.OnTreatment()).set_index("patient")
+    rows = cohort.visits.query("day < 728").join(ends.rename(columns={"day": "day_end"}), on="patient")
+    rows = rows[rows["day_end"] >= rows["day"]]
+    ended = (rows["reason"] == "stopped") & (rows["day_end"] < rows["day"] + 91)
+    other = (rows["arm"] == "ocrelizumab").astype(float)
+    X = np.column_stack([np.ones(len(rows)), other, rows["edss"], rows["years"], other * rows["edss"]])
+    hazard = sm.Logit(ended.astype(float), X).fit(disp=0).predict()
+    stays = pd.Series(1 / (1 - hazard), index=rows["patient"]).groupby(level=0).prod()
+    at = stopping_weights.at(TWO)
+    at = at[(at > 0) & at.index.str[1:].astype(int).to_series().lt(1500).to_numpy()]
+    ratio = stays[at.index] / at  # the numerator of the arm is the same for all
+    assert ratio.std() / ratio.mean() < 0.003
+
+
+def test_what_censoring_weights_refuse():
+    cohort = made_of(STORY)
+    with pytest.raises(tj.FormulaError, match="must begin with 'censored ~'"):
+        tj.censoring_weights(cohort, tj.OnTreatment(), "arm ~ edss_now")
+    with pytest.raises(ValueError, match="nobody is censored"):
+        tj.censoring_weights(cohort, tj.IntentionToTreat(), "censored ~ edss_now")
+    with pytest.raises(ValueError, match=r"quantile from 0\.5"):
+        tj.censoring_weights(cohort, tj.OnTreatment(), "censored ~ edss_now", truncate=99)
+
+
+def test_history_is_what_was_known_at_the_start_of_an_interval():
+    relapses = pd.DataFrame({"patient": ["stays"] * 3, "day": [-50, 120, 200]})
+    cohort = made_of(
+        {name: STORY[name] for name in ("stays", "stops")}, relapses=relapses, days=(-10, 100, 300, 400)
+    )
+    table, _ = _histories(
+        cohort, ends_of_followup(cohort, tj.OnTreatment()), "censored ~ edss_now + relapses_so_far", 100
+    )
+    mine = table[table["patient"] == "stays"]
+    assert mine["start"].tolist() == [0, 100, 200, 300, 400]
+    assert mine["edss_now"].tolist() == [2.0, 2.0, 2.0, 3.0, 3.0]
+    assert mine["relapses_so_far"].tolist() == [0, 0, 1, 2, 2]
+    assert mine["relapses_last_year"].tolist() == [1, 1, 2, 3, 2]
+    assert mine["share"].tolist() == [1, 1, 1, 1, 0.01]
+    other = table[table["patient"] == "stops"]
+    assert other["censored"].tolist() == [0, 1]

@@ -136,6 +136,9 @@ class OnTreatment:
 
 
 type Strategy = IntentionToTreat | OnTreatment
+type Course = tuple[str, float, float]  # drug, first day, last day (NaN: it goes on)
+
+_COURSE = ("patient", "drug", "start_day", "stop_day")
 
 
 def ends_of_followup(cohort: Cohort, strategy: Strategy) -> pd.DataFrame:
@@ -176,11 +179,12 @@ def ends_of_followup(cohort: Cohort, strategy: Strategy) -> pd.DataFrame:
             "follow by IntentionToTreat()."
         )
     _refuse_strategy(cohort, courses, strategy)
-    courses = courses[~courses["drug"].isin(strategy.ignored)]
-    found = dict(iter(courses.groupby("patient", sort=False)))
-    nothing = courses.iloc[:0]
+    found: dict[str, list[Course]] = {}
+    for patient, *course in zip(*(courses[name].tolist() for name in _COURSE), strict=True):
+        if course[0] not in strategy.ignored:
+            found.setdefault(patient, []).append((course[0], float(course[1]), float(course[2])))
     ends = [
-        _end(found.get(patient, nothing), strategy.drugs_of(arm), strategy)
+        _end(found.get(patient, []), strategy.drugs_of(arm), strategy)
         for patient, arm in zip(made["patient"], made["arm"], strict=True)
     ]
     _refuse_untreated(made["arm"], pd.Series([end is None for end in ends]))
@@ -192,21 +196,18 @@ def ends_of_followup(cohort: Cohort, strategy: Strategy) -> pd.DataFrame:
     return made
 
 
-def _end(courses: pd.DataFrame, drugs: tuple[str, ...], strategy: OnTreatment) -> tuple[float, str] | None:
+def _end(courses: list[Course], drugs: tuple[str, ...], strategy: OnTreatment) -> tuple[float, str] | None:
     """The last day under the arm's drugs and why; None if there never was a day of them at or after time 0."""
-    mine = courses["drug"].isin(drugs).to_numpy()
-    others = courses["start_day"].to_numpy(dtype=float)[~mine]
-    switch = float(others[others > 0].min(initial=np.inf))
+    switch = min((start for drug, start, _ in courses if drug not in drugs and start > 0), default=np.inf)
     if not drugs:
         return switch, "started a drug"
     spans = []
-    for drug, start, stop in courses.loc[mine, ["drug", "start_day", "stop_day"]].itertuples(index=False):
-        if drug in strategy.duration:
+    for drug, start, stop in courses:
+        if drug in drugs and drug in strategy.duration:
             last = start if np.isnan(stop) else stop  # a course without a stop is its first day
-            spans.append((float(start), last + strategy.duration[drug].in_days, "effect over"))
-        else:
-            last = np.inf if np.isnan(stop) else stop + strategy.washout.in_days
-            spans.append((float(start), float(last), "stopped"))
+            spans.append((start, last + strategy.duration[drug].in_days, "effect over"))
+        elif drug in drugs:
+            spans.append((start, np.inf if np.isnan(stop) else stop + strategy.washout.in_days, "stopped"))
     reached, why = -np.inf, ""
     for start, end, reason in sorted(spans):
         if reached >= 0 and start > reached + 1:  # a gap after time 0: what comes later is a new beginning
