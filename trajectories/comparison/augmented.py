@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories import edss
+from trajectories.cohort import DAYS_PER_YEAR
+from trajectories.comparison.censoring import CensoringWeights
+from trajectories.comparison.logistic import fitted_probabilities
 from trajectories.estimands.cells import placed_at
 from trajectories.estimands.lesions import lesion_count
 from trajectories.estimands.over_time import (
@@ -40,9 +43,6 @@ AUGMENTABLE = (
     relapse_rate,
     lesion_count,
 )
-
-# Prior sd of a log odds ratio, per standard deviation of its column, in the model of who was seen: keeps it finite where everybody was.
-_SPREAD = 2.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +88,7 @@ def corrections(
 ) -> Corrections:
     """Compute the weighted mean residual of an outcome model by arm and cell, and the influence of each patient.
 
+    censoring: CensoringWeights | None = None,
     With outcome Y_i (exposure e_i, 1 for a visit), prediction m_a(x_i), weights w_i, what patients count h_i in the target and in the
     replicate f_i, and 1/c_i the probability of having been seen, given arm and covariates:
     Σ_{A_i=a} f_i w_i c_i (Y_i − e_i m_a(x_i)) / Σ_{A_i=a} f_i w_i c_i e_i.
@@ -109,13 +110,21 @@ def corrections(
 
     Source: Robins, Rotnitzky and Zhao (1994), Journal of the American Statistical Association 89:846, doi:10.1080/01621459.1994.10476818;
     Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x.
+    censoring
+        Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them.
     """
     design = fit.design
     observed = _observed(fit, asked, window)
     arm_of = design.target["arm"].astype(str).to_numpy()
     f = np.ones(len(arm_of)) if counts is None else counts
     v = weights * f
-    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f)
+    followed = _followed(fit, asked, observed, censoring)
+    observed = replace(
+        observed,
+        total=np.where(followed > 0, observed.total, 0.0),
+        exposure=np.where(followed > 0, observed.exposure, 0.0),
+    )
+    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f, followed)
     n, h = len(arm_of), standardisation * f
     values = np.zeros((len(arms), observed.total.shape[1]))
     seen = np.zeros_like(values)
@@ -136,6 +145,35 @@ def corrections(
         influence[:, a] = n * h[:, None] * spread / h.sum()
         influence[:, a] += n * use * (residual - values[a] * observed.exposure) / total
     return Corrections(values=values, influence=influence, seen=seen)
+
+
+def _followed(
+    fit: Fitted, asked: Question, observed: _Outcomes, censoring: CensoringWeights | None
+) -> Floats:
+    """Censoring weights of the design's patients at each cell: patient × cell; 1 without."""
+    if censoring is None:
+        return np.ones_like(observed.exposure)
+    if isinstance(fit.model, CountModel):
+        raise TypeError(
+            "censoring weights are of one time, and counts are of all the time observed: take an estimand of EDSS at a time."
+        )
+    design, options = fit.design, asked.options
+    ids = list(design.patient_ids or ())
+    times = [options["between"][1]] if asked.verb is slope else np.atleast_1d(options["at"]).tolist()
+    weights = [censoring.at(float(t)).reindex(ids) for t in times]
+    lacking = int(weights[0].isna().sum())
+    if lacking:
+        raise ValueError(
+            f"{lacking} patients of the model have no censoring weight: make them of the same cohort, with covariates that are known in all."
+        )
+    end = censoring.ends.set_index("patient")["day"].reindex(ids).to_numpy(dtype=float)
+    later = int((design.frame["years"].to_numpy() > (end[design.patient] + 0.5) / DAYS_PER_YEAR).sum())
+    if later:
+        raise ValueError(
+            f"the fit uses {later} visits from after the last day under the strategy of the censoring weights: fit it to "
+            "tj.follow(cohort, strategy)."
+        )
+    return np.column_stack([w.to_numpy(dtype=float) for w in weights])
 
 
 def observed_share(fit: Fitted, asked: Question, window: float) -> Floats:
@@ -245,33 +283,19 @@ def _inverse_of_seen(
     covariates: pd.DataFrame,
     counts: Floats,
 ) -> Floats:
-    """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was."""
-    made = np.ones_like(observed.exposure)
+    """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was.
+
+    `followed` has the censoring weights, 0 for the censored: among the others, so weighted, visits are modelled.
+    """
+    made = followed.copy()
+    followed: Floats,
     arms = pd.Series(arm_of, index=covariates.index, name="arm")
     columns = pd.get_dummies(pd.concat([arms, covariates], axis=1), drop_first=True).to_numpy(dtype=float)
     for k in range(made.shape[1]):
-        there = observed.there[counted, k]
-        if there.all():
+        among = counted & (followed[:, k] > 0)
+        there = observed.there[among, k]
+        if there.all() or not there.any():  # the latter is refused by arm
             continue
-        probability = _logistic(columns[counted], there.astype(float), counts[counted])
-        made[counted, k] = 1 / probability
+        weighted = counts[among] * followed[among, k]
+        made[among, k] /= fitted_probabilities(columns[among], there.astype(float), weighted)
     return made
-
-
-def _logistic(X: Floats, y: Floats, counts: Floats) -> Floats:
-    """Fitted probabilities of a logistic regression with log odds ratios ~ N(0, 2.5²) per standard deviation of their columns."""
-    spread = X.std(axis=0)
-    Z = np.column_stack([np.ones(len(X)), (X - X.mean(axis=0))[:, spread > 0] / spread[spread > 0]])
-    penalty = np.append(0.0, np.full(Z.shape[1] - 1, _SPREAD**-2))
-    b = np.zeros(Z.shape[1])
-    share = (counts @ y) / counts.sum()
-    b[0] = np.log(share / (1 - share))
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-Z @ b))
-        score = Z.T @ (counts * (y - p)) - penalty * b
-        information = (Z * (counts * p * (1 - p))[:, None]).T @ Z + np.diag(penalty)
-        step = np.linalg.solve(information, score)
-        b += step * min(1.0, 2.0 / np.linalg.norm(step))
-        if score @ step < 1e-12:
-            break
-    return np.asarray(1 / (1 + np.exp(-Z @ b)))

@@ -13,6 +13,7 @@ import xarray as xr
 from trajectories.cohort import Cohort
 from trajectories.comparison.augmented import AUGMENTABLE, Corrections, corrections
 from trajectories.comparison.bootstrap import Bootstrap, replicates
+from trajectories.comparison.censoring import CensoringWeights
 from trajectories.comparison.standing import standing
 from trajectories.estimands.comparing import compared
 from trajectories.estimands.outcomes import Stabilisation
@@ -40,6 +41,7 @@ def contrast(
     weights: Weights | None = None,
     augmented: bool = False,
     window: float = 0.25,
+    seen: CensoringWeights | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> Estimate | EstimateSet:
     """Compare two arms (or two levels of another dim): level minus, or over, reference.
@@ -71,6 +73,9 @@ def contrast(
         `tj.event_probability`, `tj.relapse_rate` and `tj.lesion_count`.
     window
         How far, in years, a visit may be from the time it stands for, when augmented.
+    seen
+        From `tj.censoring_weights`, when augmented and the fit is of a cohort made by `tj.follow` under the same strategy: 1/c_i is then the
+        probability of still being followed at the time, given the history up to it, times that of a visit among those who are.
     bootstrap
         For maximum likelihood: weights, outcome model and standardisation estimated again in every replicate, clustered by patient. Without
         it draws take the weights as known: from the normal approximation of the fit, or of the patients' influence when augmented.
@@ -106,6 +111,10 @@ def contrast(
     >>> effect.summary()["mean"].round(1).item()
     -0.5
     """
+    if seen is not None and not augmented:
+        raise ValueError(
+            "censoring weights are of patients at a time, and go into augmented=True; a likelihood needs none of them."
+        )
     if target is None and weights is None and not augmented and bootstrap is None:
         return _by_draw(estimate, level, reference, over, scale)
     if isinstance(estimate, Stabilisation):
@@ -151,6 +160,7 @@ def contrast(
         assert found is not None
         arms, source = _normal(point, found, scale), "the normal approximation of the patients' influence"
     else:
+        seen=seen,
         values, failed = replicates(job.replicate, fit.cohort, bootstrap)
         arms = point.isel(chain=0, draw=0, drop=True) * xr.DataArray(np.ones(len(values)), dims="draw")
         arms = arms.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(data=values[None])
@@ -169,6 +179,8 @@ def contrast(
     return replace(
         made, draws=_centred(made.draws, centre, scale), source=f"{source}, centred on the estimate"
     )
+    if seen is not None:
+        said = (*said, *seen.said(bootstrapped=bootstrap is not None))
 
 
 def _by_draw(
@@ -237,6 +249,7 @@ class _Job:
         standardised = stated.draws
         assert weights is not None
         ids = list(design.patient_ids or ())
+    seen: CensoringWeights | None = field(default=None, repr=False)
         found = corrections(
             point,
             question,
@@ -284,6 +297,7 @@ def _normal(point: xr.DataArray, found: Corrections, scale: str) -> xr.DataArray
     coords = {dim: point[dim].to_numpy() for dim in point.dims if dim not in ("chain", "draw")}
     return xr.DataArray(values, dims=point.dims, coords=coords)
 
+            self.seen if counts is None or self.seen is None else self.seen.remade(counts),
 
 def _centred(draws: xr.DataArray, centre: xr.DataArray, scale: str) -> xr.DataArray:
     """Move replicates so that their mean, of ratios the geometric one, is the estimate: the bootstrap's own bias is not part of it."""

@@ -326,7 +326,7 @@ def change(
         name="change in EDSS",
         draws=levels.sel(years=times) - before,
         unit="EDSS points",
-        definition=change_definition(people, "the time", since),
+        definition=change_definition(people, "the time", since, given=BASELINE in (by or {})),
         source=fit.description,
         caveats=(*fit.caveats, *_baseline_caveats(fit.design, since)),
         null=0.0,
@@ -339,11 +339,12 @@ def change(
     )
 
 
-def change_definition(people: Population, at: str, since: float) -> str:
-    """Say which change in mean EDSS is meant."""
+def change_definition(people: Population, at: str, since: float, *, given: bool = False) -> str:
+    """Say which change in mean EDSS is meant; `given` where the baseline is one of the values it is asked for."""
     start = f"at {since:g} years"
     if from_observed_baseline(people.design, since):
-        start = f"the observed baseline EDSS, {people.mean(BASELINE).mean():.2f} on average"
+        observed = f"the observed baseline EDSS, {people.mean(BASELINE).mean():.2f} on average"
+        start = "the baseline EDSS that is given" if given else observed
     return f"Mean EDSS at {at} minus {start}, of new patients like {people.words}; positive is worse."
 
 
