@@ -25,6 +25,7 @@ from trajectories.weighting import (
     weights,
     weights_of,
 )
+from trajectories.weighting.targets import counted_quantile
 
 REFERENCE = Path(__file__).parent / "reference"
 ARMS = ["fingolimod", "ocrelizumab", "alemtuzumab"]
@@ -461,13 +462,23 @@ class TestRemade:
             weights(scores, "ATT", treated="ocrelizumab", accept_positivity=True),
             entropy_balance(three, FORMULA),
             entropy_balance(three, FORMULA, "ATT", treated="ocrelizumab"),
+            weights(scores, "ATE", trim=Trim(quantile=0.9), stabilised=True, accept_positivity=True),
+            weights(scores, "ATO", trim=Trim(below=0.1)),
         ]
         for one in made:
-            counted, repeated = one.remade(three, counts).values, one.remade(again).values
-            ratio = counted.loc[patients["patient"]].to_numpy().repeat(times) / repeated.to_numpy()
-            for arm in ARMS:  # the same but for the scale of each arm
-                mine = (drawn["arm"] == arm).to_numpy()
-                np.testing.assert_allclose(ratio[mine], ratio[mine][0], rtol=1e-7)
+            counted, repeated = one.remade(three, counts), one.remade(again)
+            there = patients["patient"].isin(counted.values.index).to_numpy()
+            names = patients["patient"][there]
+            for values in ("values", "raw"):
+                once, twice = getattr(counted, values), getattr(repeated, values)
+                np.testing.assert_allclose(once.loc[names].to_numpy().repeat(times[there]), twice, rtol=1e-7)
+
+    def test_counted_quantile_of_whole_numbers_is_that_of_the_repeated(self):
+        rng = np.random.default_rng(2)
+        for _ in range(20):
+            values, times, q = rng.normal(size=9), rng.integers(1, 5, 9), rng.uniform(0.5, 1)
+            made = counted_quantile(values, times.astype(float), q)
+            assert made == pytest.approx(np.quantile(values.repeat(times), q), rel=1e-12)
 
     def test_resample_without_an_arm_is_an_error(self, three, scores):
         lacking = replace(three, patients_table=three.patients.query("arm != 'ocrelizumab'"))

@@ -109,7 +109,7 @@ def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
         if k != treated:
             raw[mine] = _dual(Z[mine] - goal, terms, arm, f[mine] / f[mine].sum())
     arm_of = cases.named()
-    values, scales = normalised(pd.Series(raw, index=cases.patients), arm_of, cases.arms)
+    values, scales = normalised(pd.Series(raw, index=cases.patients), arm_of, cases.arms, cases.counts)
     population = (
         "all patients with complete covariates" if treated is None else f"those given {recipe.treated}"
     )

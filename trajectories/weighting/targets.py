@@ -17,7 +17,7 @@ from trajectories.weighting.positivity import positivity
 from trajectories.weighting.scores import Propensity, kept, refitted
 from trajectories.weighting.values import Target, Weights, normalised
 
-__all__ = ["Trim", "check_target", "weights"]
+__all__ = ["Trim", "check_target", "counted_quantile", "weights"]
 
 type Floats = NDArray[np.float64]
 
@@ -176,12 +176,13 @@ def _weighted(scores: Propensity, recipe: _Recipe, *, accepted: bool, judged: bo
     h = _tilt(e, recipe, cases)
     raw = h / e[np.arange(len(e)), cases.code]
     if recipe.stabilised:
-        raw = raw * (np.bincount(cases.code) / len(cases.code))[cases.code]
+        counts = np.bincount(cases.code, weights=cases.counts)
+        raw = raw * (counts / counts.sum())[cases.code]
     if trim is not None and trim.quantile is not None:
         raw, note = _capped(raw, cases, trim.quantile)
         notes.append(note)
     arm = cases.named()
-    values, scales = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms)
+    values, scales = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms, cases.counts)
     counted = h if recipe.treated is None else (cases.code == cases.arms.index(recipe.treated)).astype(float)
     return Weights(
         values=values, standardisation=pd.Series(counted, index=cases.patients, name="standardisation"), arm=arm, arms=cases.arms,
@@ -221,13 +222,30 @@ def _without_extremes(scores: Propensity, trim: Trim) -> tuple[Propensity, str]:
 
 
 def _capped(raw: Floats, cases: Cases, quantile: float) -> tuple[Floats, str]:
-    limits = np.array([np.quantile(raw[cases.code == k], quantile) for k in range(len(cases.arms))])
+    f = np.ones(len(raw)) if cases.counts is None else cases.counts
+    mine = [cases.code == k for k in range(len(cases.arms))]
+    limits = np.array([counted_quantile(raw[who], f[who], quantile) for who in mine])
     over = raw > limits[cases.code]
     named = cases.named()
     note = (
         f"weights capped at their {quantile:g} quantile in the arm: {by_arm(named[over], named, cases.arms)}"
     )
     return np.minimum(raw, limits[cases.code]), note
+
+
+def counted_quantile(values: Floats, counts: Floats, quantile: float) -> float:
+    """Quantile, interpolated between neighbours, of values of which each is there as often as counts say; not only whole numbers.
+
+    >>> counted_quantile(np.array([1.0, 5.0, 2.0]), np.array([1.0, 2.0, 1.0]), 0.5)  # of 1, 2, 5, 5
+    3.5
+    """
+    order = np.argsort(values)
+    reached = np.cumsum(counts[order])
+    place = 1 + max(reached[-1] - 1, 0.0) * quantile
+    below = np.floor(place + 1e-9)
+    at = np.searchsorted(reached, np.array([below, below + 1]) - 1e-9)
+    low, high = values[order][np.minimum(at, len(values) - 1)]
+    return float(low + max(place - below, 0.0) * (high - low))
 
 
 def _describe(recipe: _Recipe) -> str:

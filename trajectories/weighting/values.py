@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from trajectories.caveats import marks_of
 from trajectories.cohort import Cohort
@@ -165,12 +166,14 @@ class Weights:
         return str(self)
 
 
-def normalised(raw: pd.Series, arm: pd.Series, arms: tuple[str, ...]) -> tuple[pd.Series, dict[str, float]]:
-    """Scale weights to average 1 within each arm; return them and the means they had."""
+def normalised(
+    raw: pd.Series, arm: pd.Series, arms: tuple[str, ...], counts: NDArray[np.float64] | None = None
+) -> tuple[pd.Series, dict[str, float]]:
+    """Scale weights to average 1 within each arm, over patients who count so much; return them and the means they had."""
     w, names = raw.to_numpy(dtype=float), arm.to_numpy()
     scaled, scales = np.empty(len(w)), {}
     for name in arms:
         mine = names == name
-        scales[name] = float(w[mine].mean())
+        scales[name] = float(np.average(w[mine], weights=None if counts is None else counts[mine]))
         scaled[mine] = w[mine] / scales[name]
     return pd.Series(scaled, index=raw.index, name="weight"), scales
