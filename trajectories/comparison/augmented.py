@@ -85,10 +85,10 @@ def corrections(
     covariates: pd.DataFrame,
     window: float,
     counts: Floats | None = None,
+    censoring: CensoringWeights | None = None,
 ) -> Corrections:
     """Compute the weighted mean residual of an outcome model by arm and cell, and the influence of each patient.
 
-    censoring: CensoringWeights | None = None,
     With outcome Y_i (exposure e_i, 1 for a visit), prediction m_a(x_i), weights w_i, what patients count h_i in the target and in the
     replicate f_i, and 1/c_i the probability of having been seen, given arm and covariates:
     Σ_{A_i=a} f_i w_i c_i (Y_i − e_i m_a(x_i)) / Σ_{A_i=a} f_i w_i c_i e_i.
@@ -107,23 +107,23 @@ def corrections(
         Of the patients of the design, for the model of who was seen.
     window
         How far, in years, a visit may be from the time it stands for.
+    censoring
+        Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them.
 
     Source: Robins, Rotnitzky and Zhao (1994), Journal of the American Statistical Association 89:846, doi:10.1080/01621459.1994.10476818;
     Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x.
-    censoring
-        Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them.
     """
     design = fit.design
     observed = _observed(fit, asked, window)
-    arm_of = design.target["arm"].astype(str).to_numpy()
-    f = np.ones(len(arm_of)) if counts is None else counts
-    v = weights * f
     followed = _followed(fit, asked, observed, censoring)
     observed = replace(
         observed,
         total=np.where(followed > 0, observed.total, 0.0),
         exposure=np.where(followed > 0, observed.exposure, 0.0),
     )
+    arm_of = design.target["arm"].astype(str).to_numpy()
+    f = np.ones(len(arm_of)) if counts is None else counts
+    v = weights * f
     inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f, followed)
     n, h = len(arm_of), standardisation * f
     values = np.zeros((len(arms), observed.total.shape[1]))
@@ -282,13 +282,13 @@ def _inverse_of_seen(
     arm_of: NDArray[Any],
     covariates: pd.DataFrame,
     counts: Floats,
+    followed: Floats,
 ) -> Floats:
     """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was.
 
     `followed` has the censoring weights, 0 for the censored: among the others, so weighted, visits are modelled.
     """
     made = followed.copy()
-    followed: Floats,
     arms = pd.Series(arm_of, index=covariates.index, name="arm")
     columns = pd.get_dummies(pd.concat([arms, covariates], axis=1), drop_first=True).to_numpy(dtype=float)
     for k in range(made.shape[1]):

@@ -153,6 +153,7 @@ def contrast(
         weighted_fit=fit.weights is not None,
         augmented=augmented,
         window=window,
+        seen=seen,
     )
     stated, found = job.at(Point.of(fit), weights)
     point = stated.draws
@@ -160,7 +161,6 @@ def contrast(
         assert found is not None
         arms, source = _normal(point, found, scale), "the normal approximation of the patients' influence"
     else:
-        seen=seen,
         values, failed = replicates(job.replicate, fit.cohort, bootstrap)
         arms = point.isel(chain=0, draw=0, drop=True) * xr.DataArray(np.ones(len(values)), dims="draw")
         arms = arms.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(data=values[None])
@@ -172,6 +172,8 @@ def contrast(
     whole = replace(
         estimate, draws=arms, source=source, asked=None, definition=stated.definition, caveats=estimate.caveats
     )
+    if seen is not None:
+        said = (*said, *seen.said(bootstrapped=bootstrap is not None))
     made = compared(whole, level, reference, over, scale, said)
     if bootstrap is None:
         return made
@@ -179,8 +181,6 @@ def contrast(
     return replace(
         made, draws=_centred(made.draws, centre, scale), source=f"{source}, centred on the estimate"
     )
-    if seen is not None:
-        said = (*said, *seen.said(bootstrapped=bootstrap is not None))
 
 
 def _by_draw(
@@ -218,6 +218,7 @@ class _Job:
     weighted_fit: bool
     augmented: bool
     window: float
+    seen: CensoringWeights | None = field(default=None, repr=False)
 
     def replicate(self, counts: pd.Series) -> Floats:
         """The arms' values when patients count so much."""
@@ -249,7 +250,6 @@ class _Job:
         standardised = stated.draws
         assert weights is not None
         ids = list(design.patient_ids or ())
-    seen: CensoringWeights | None = field(default=None, repr=False)
         found = corrections(
             point,
             question,
@@ -259,6 +259,7 @@ class _Job:
             weights.candidates.drop(columns="arm").reindex(ids),
             self.window,
             None if counts is None else counts.loc[ids].to_numpy(dtype=float),
+            self.seen if counts is None or self.seen is None else self.seen.remade(counts),
         )
         rest = [dim for dim in standardised.dims if dim not in ("chain", "draw", "arm")]
         ordered = standardised.transpose("chain", "draw", "arm", *rest)
@@ -297,7 +298,6 @@ def _normal(point: xr.DataArray, found: Corrections, scale: str) -> xr.DataArray
     coords = {dim: point[dim].to_numpy() for dim in point.dims if dim not in ("chain", "draw")}
     return xr.DataArray(values, dims=point.dims, coords=coords)
 
-            self.seen if counts is None or self.seen is None else self.seen.remade(counts),
 
 def _centred(draws: xr.DataArray, centre: xr.DataArray, scale: str) -> xr.DataArray:
     """Move replicates so that their mean, of ratios the geometric one, is the estimate: the bootstrap's own bias is not part of it."""
