@@ -63,7 +63,9 @@ _PUBLIC = {
     "TimeTo": "endpoints.survival",
     "TippingPoint": "comparison.tipping_points",
     "Trim": "weighting.targets",
+    "VisitDensity": "comparison.visiting",
     "VisitSchedule": "simulate",
+    "VisitWeights": "comparison.visit_intensity",
     "WeightingError": "weighting.errors",
     "Weights": "weighting.values",
     "adverse_event_rates": "endpoints.safety",
@@ -116,6 +118,7 @@ _PUBLIC = {
     "rubin": "comparison.pooling",
     "sample": "fitting.nuts",
     "sample_prior": "fitting.nuts",
+    "scheduled_only": "comparison.visiting",
     "severity_probability": "estimands",
     "simulate_cohort": "simulate",
     "simulated_alemtuzumab_35": "example_cohorts",
@@ -124,6 +127,8 @@ _PUBLIC = {
     "stabilisation": "estimands",
     "time_to": "endpoints.survival",
     "tipping_point": "comparison.tipping_points",
+    "visit_density": "comparison.visiting",
+    "visit_weights": "comparison.visit_intensity",
     "weights": "weighting.targets",
     "weights_of": "weighting.by_hand",
 }
@@ -186,7 +191,9 @@ __all__ = [
     "TimeTo",
     "TippingPoint",
     "Trim",
+    "VisitDensity",
     "VisitSchedule",
+    "VisitWeights",
     "WeightingError",
     "Weights",
     "adverse_event_rates",
@@ -244,6 +251,7 @@ __all__ = [
     "rubin",
     "sample",
     "sample_prior",
+    "scheduled_only",
     "severity_probability",
     "simulate_cohort",
     "simulated_alemtuzumab_35",
@@ -252,6 +260,8 @@ __all__ = [
     "stabilisation",
     "time_to",
     "tipping_point",
+    "visit_density",
+    "visit_weights",
     "weights",
     "weights_of",
 ]
@@ -289,6 +299,8 @@ if TYPE_CHECKING:
     from trajectories.comparison.summary_rates import SummaryRateRatio, rate_ratio_from_summary
     from trajectories.comparison.tipping_points import TippingPoint, measured_confounders, tipping_point
     from trajectories.comparison.unanchored import AgainstPublished, against_published
+    from trajectories.comparison.visit_intensity import VisitWeights, visit_weights
+    from trajectories.comparison.visiting import VisitDensity, scheduled_only, visit_density
     from trajectories.description import Description, describe
     from trajectories.endpoints.events import DisabilityEvents, disability_events
     from trajectories.endpoints.milestones import DisabilityMilestone, milestone
