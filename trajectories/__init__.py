@@ -11,7 +11,9 @@ _PUBLIC = {
     "AdverseEventRates": "endpoints.safety",
     "AgainstPublished": "comparison.unanchored",
     "Balance": "weighting.balancing",
+    "Benefit": "comparison.benefit",
     "Bootstrap": "comparison.bootstrap",
+    "CalendarOverlap": "comparison.calendar_time",
     "CensoringWeights": "comparison.censoring",
     "Cohort": "cohort",
     "CohortError": "tables",
@@ -57,6 +59,7 @@ _PUBLIC = {
     "RelapseTruth": "simulate",
     "Rubin": "comparison.pooling",
     "SeparationError": "weighting.errors",
+    "Shrunken": "comparison.shrinkage",
     "Source": "comparison.sources",
     "Stabilisation": "estimands",
     "SummaryRateRatio": "comparison.summary_rates",
@@ -74,6 +77,8 @@ _PUBLIC = {
     "approximate": "fitting.approximate",
     "armss": "endpoints.severity",
     "balance": "weighting.balancing",
+    "benefit": "comparison.benefit",
+    "calendar_overlap": "comparison.calendar_time",
     "censoring_weights": "comparison.censoring",
     "change": "estimands",
     "compare": "fitting.leave_one_out",
@@ -120,6 +125,7 @@ _PUBLIC = {
     "sample_prior": "fitting.nuts",
     "scheduled_only": "comparison.visiting",
     "severity_probability": "estimands",
+    "shrunken": "comparison.shrinkage",
     "simulate_cohort": "simulate",
     "simulated_alemtuzumab_35": "example_cohorts",
     "simulated_three_dmts_400": "example_cohorts",
@@ -131,6 +137,7 @@ _PUBLIC = {
     "visit_weights": "comparison.visit_intensity",
     "weights": "weighting.targets",
     "weights_of": "weighting.by_hand",
+    "with_history": "comparison.histories",
 }
 _MODULES = ("edss", "endpoints", "models", "plots", "priors")
 
@@ -139,7 +146,9 @@ __all__ = [
     "AdverseEventRates",
     "AgainstPublished",
     "Balance",
+    "Benefit",
     "Bootstrap",
+    "CalendarOverlap",
     "CensoringWeights",
     "Cohort",
     "CohortError",
@@ -185,6 +194,7 @@ __all__ = [
     "RelapseTruth",
     "Rubin",
     "SeparationError",
+    "Shrunken",
     "Source",
     "Stabilisation",
     "SummaryRateRatio",
@@ -202,6 +212,8 @@ __all__ = [
     "approximate",
     "armss",
     "balance",
+    "benefit",
+    "calendar_overlap",
     "censoring_weights",
     "change",
     "compare",
@@ -253,6 +265,7 @@ __all__ = [
     "sample_prior",
     "scheduled_only",
     "severity_probability",
+    "shrunken",
     "simulate_cohort",
     "simulated_alemtuzumab_35",
     "simulated_three_dmts_400",
@@ -264,6 +277,7 @@ __all__ = [
     "visit_weights",
     "weights",
     "weights_of",
+    "with_history",
 ]
 
 
@@ -284,16 +298,20 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from trajectories import edss, endpoints, models, plots, priors
     from trajectories.cohort import Cohort
+    from trajectories.comparison.benefit import Benefit, benefit
     from trajectories.comparison.bootstrap import Bootstrap
+    from trajectories.comparison.calendar_time import CalendarOverlap, calendar_overlap
     from trajectories.comparison.censoring import CensoringWeights, censoring_weights
     from trajectories.comparison.contrasts import contrast
     from trajectories.comparison.e_values import EValue, e_value
     from trajectories.comparison.figures import PublishedFigureError
     from trajectories.comparison.following import follow, pairwise_censored
+    from trajectories.comparison.histories import with_history
     from trajectories.comparison.matching_adjusted import MaicError, MaicWeights, maic
     from trajectories.comparison.negative_controls import NegativeControl, negative_control
     from trajectories.comparison.pooling import Rubin, pooled, rubin
     from trajectories.comparison.quartiles import ConvertedMean, mean_from_quartiles
+    from trajectories.comparison.shrinkage import Shrunken, shrunken
     from trajectories.comparison.sources import Published, PublishedArm, PublishedStudy, Source
     from trajectories.comparison.strategies import Duration, IntentionToTreat, OnTreatment
     from trajectories.comparison.summary_rates import SummaryRateRatio, rate_ratio_from_summary

@@ -6,7 +6,7 @@ from trajectories.caveats import Doubt
 from trajectories.estimands.population import ALL
 from trajectories.estimate import Estimate
 
-__all__ = ["BEFORE_AFTER", "DESCRIPTIVE", "compared"]
+__all__ = ["BEFORE_AFTER", "DESCRIPTIVE", "MODIFIED", "compared"]
 
 DESCRIPTIVE = Doubt(
     "descriptive: patients were not assigned to arms by this analysis, and a difference between arms at time 0 is imbalance, not "
@@ -15,6 +15,10 @@ DESCRIPTIVE = Doubt(
 BEFORE_AFTER = Doubt(
     "before against after in the same patients: treatment starts after bad years, so part of any fall is regression to the mean and "
     "would have come without the drug"
+)
+MODIFIED = Doubt(
+    "patients who differ in this covariate differ in others too: the difference says in whom an effect was larger, not that the covariate "
+    "made it so"
 )
 
 
@@ -48,11 +52,18 @@ def compared(
         source=estimate.source,
         caveats=(
             *estimate.caveats,
-            *((DESCRIPTIVE if over == "arm" else BEFORE_AFTER,) if caveats is None else caveats),
+            *((_assumed(over),) if caveats is None else caveats),
         ),
         null=0.0 if difference else 1.0,
         higher_is_worse=estimate.higher_is_worse,
     )
+
+
+def _assumed(over: str) -> Doubt:
+    """What a comparison over a dim assumes or cannot show; a dim that is neither arm nor time is a covariate."""
+    if over == "arm":
+        return DESCRIPTIVE
+    return BEFORE_AFTER if over in ("period", "years") else MODIFIED
 
 
 def _place(estimate: Estimate, over: str, level: str) -> int:

@@ -1,6 +1,7 @@
 """Plots: functions of results. Each returns a matplotlib Figure, which `figure.savefig("name.pdf")` writes to a file."""
 
 from trajectories.plots.balance import love, overlap
+from trajectories.plots.benefit import benefit
 from trajectories.plots.beside import beside_published
 from trajectories.plots.contrasts import forest
 from trajectories.plots.influence import influence
@@ -17,6 +18,7 @@ from trajectories.plots.survival import cumulative_incidence, kaplan_meier
 from trajectories.plots.tipping import tipping_point
 
 __all__ = [
+    "benefit",
     "beside_published",
     "change",
     "cumulative_incidence",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["forest"]
+__all__ = ["forest", "ratio_ticks"]
 
 _LABEL = 34  # letters in a line of a row's label
 
@@ -148,15 +148,15 @@ def _logarithmic(ax: Axes, cells: list[Cell]) -> None:
     if low <= 0:
         raise ValueError("a ratio with draws at or below 0 has no place on a logarithmic axis.")
     ax.set_xscale("log")
-    ticks = _ratio_ticks(min(low, 1.0), max(high, 1.0))
+    ticks = ratio_ticks(min(low, 1.0), max(high, 1.0))
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
 
 
-def _ratio_ticks(low: float, high: float) -> list[float]:
+def ratio_ticks(low: float, high: float) -> list[float]:
     """Round ratios between two limits, 1 among them: as many as can be read.
 
-    >>> _ratio_ticks(0.12, 1.0), _ratio_ticks(0.9, 1.1)
+    >>> ratio_ticks(0.12, 1.0), ratio_ticks(0.9, 1.1)
     ([0.2, 0.5, 1.0], [0.9, 1.0, 1.1])
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
