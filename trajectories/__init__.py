@@ -26,6 +26,7 @@ _PUBLIC = {
     "DropOut": "simulate",
     "Duration": "comparison.strategies",
     "EValue": "comparison.e_values",
+    "Eligible": "comparison.eligibility",
     "Estimate": "estimate",
     "EstimateSet": "estimate",
     "ExtrapolationWarning": "estimands",
@@ -63,6 +64,7 @@ _PUBLIC = {
     "Source": "comparison.sources",
     "Stabilisation": "estimands",
     "SummaryRateRatio": "comparison.summary_rates",
+    "TargetTrial": "comparison.target_trials",
     "TimeTo": "endpoints.survival",
     "TippingPoint": "comparison.tipping_points",
     "Trim": "weighting.targets",
@@ -73,6 +75,7 @@ _PUBLIC = {
     "Weights": "weighting.values",
     "adverse_event_rates": "endpoints.safety",
     "against_published": "comparison.unanchored",
+    "anchored": "comparison.anchored",
     "annualised_relapse_rate": "endpoints.relapse_rates",
     "approximate": "fitting.approximate",
     "armss": "endpoints.severity",
@@ -131,6 +134,7 @@ _PUBLIC = {
     "simulated_three_dmts_400": "example_cohorts",
     "slope": "estimands",
     "stabilisation": "estimands",
+    "target_trial": "comparison.target_trials",
     "time_to": "endpoints.survival",
     "tipping_point": "comparison.tipping_points",
     "visit_density": "comparison.visiting",
@@ -161,6 +165,7 @@ __all__ = [
     "DropOut",
     "Duration",
     "EValue",
+    "Eligible",
     "Estimate",
     "EstimateSet",
     "ExtrapolationWarning",
@@ -198,6 +203,7 @@ __all__ = [
     "Source",
     "Stabilisation",
     "SummaryRateRatio",
+    "TargetTrial",
     "TimeTo",
     "TippingPoint",
     "Trim",
@@ -208,6 +214,7 @@ __all__ = [
     "Weights",
     "adverse_event_rates",
     "against_published",
+    "anchored",
     "annualised_relapse_rate",
     "approximate",
     "armss",
@@ -271,6 +278,7 @@ __all__ = [
     "simulated_three_dmts_400",
     "slope",
     "stabilisation",
+    "target_trial",
     "time_to",
     "tipping_point",
     "visit_density",
@@ -298,12 +306,14 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from trajectories import edss, endpoints, models, plots, priors
     from trajectories.cohort import Cohort
+    from trajectories.comparison.anchored import anchored
     from trajectories.comparison.benefit import Benefit, benefit
     from trajectories.comparison.bootstrap import Bootstrap
     from trajectories.comparison.calendar_time import CalendarOverlap, calendar_overlap
     from trajectories.comparison.censoring import CensoringWeights, censoring_weights
     from trajectories.comparison.contrasts import contrast
     from trajectories.comparison.e_values import EValue, e_value
+    from trajectories.comparison.eligibility import Eligible
     from trajectories.comparison.figures import PublishedFigureError
     from trajectories.comparison.following import follow, pairwise_censored
     from trajectories.comparison.histories import with_history
@@ -315,6 +325,7 @@ if TYPE_CHECKING:
     from trajectories.comparison.sources import Published, PublishedArm, PublishedStudy, Source
     from trajectories.comparison.strategies import Duration, IntentionToTreat, OnTreatment
     from trajectories.comparison.summary_rates import SummaryRateRatio, rate_ratio_from_summary
+    from trajectories.comparison.target_trials import TargetTrial, target_trial
     from trajectories.comparison.tipping_points import TippingPoint, measured_confounders, tipping_point
     from trajectories.comparison.unanchored import AgainstPublished, against_published
     from trajectories.comparison.visit_intensity import VisitWeights, visit_weights

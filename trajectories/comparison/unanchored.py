@@ -27,6 +27,7 @@ from trajectories.comparison.sources import EDSS, RATE, SHARE, Published
 from trajectories.endpoints.relapse_rates import RelapseRates
 from trajectories.estimate import Estimate, check_ci, normal_limit
 from trajectories.printing import aligned, number, sentence
+from trajectories.weighting.values import Weights
 
 __all__ = ["AgainstPublished", "against_published"]
 
@@ -204,7 +205,8 @@ def against_published(
     ValueError
         If the own result has several cells, or weights or outcome do not go with it.
     TypeError
-        If own is none of the three.
+        If own is none of the three; if weights are not from `maic`: those of `tj.weights` make own arms alike, and their target is the own
+        cohort.
 
     Examples
     --------
@@ -218,6 +220,8 @@ def against_published(
     target = _target_spread(published, accept_no_interval)
     if not isinstance(own, Cohort) and (weights is not None or outcome is not None):
         raise ValueError("weights and outcome go with a cohort; an estimate is weighted when it is made.")
+    if weights is not None and not isinstance(weights, MaicWeights):
+        raise TypeError(_no_maic(weights, published))
     rng = np.random.default_rng(seed)
     mine, side = _own(own, published, arm, weights, outcome, window, tolerance, draws, rng)
     theirs = target.draws(rng, mine.size)
@@ -257,6 +261,17 @@ class _Side:
     patients: int | None = None
     left_out: int | None = None
     effective: float | None = None
+
+
+def _no_maic(weights: object, published: Published) -> str:
+    """Why other weights do not go here."""
+    if not isinstance(weights, Weights):
+        return f"weights must be made by tj.maic, not be {type(weights).__name__}."
+    return (
+        f"these weights make the own arms alike (target {weights.target}, patients of the own cohort) and bring nobody nearer to the "
+        f"patients of {published.name}: match the published means, weights=tj.maic(cohort, …). Own arms against each other: "
+        "tj.contrast(…, weights=…)."
+    )
 
 
 def _check_figure(published: Published) -> None:
