@@ -107,6 +107,15 @@ def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> C
     >>> bool((together.groupby("matched_set")["followup_end_day"].nunique() == 1).all())
     True
     """
+    chosen, ends, own = paired_ends(cohort, matches, strategy)
+    made = cut(chosen, ends, f"{strategy}; pairwise censored")
+    return replace(made, patients_table=made.patients.assign(matched_set=own.to_numpy()))
+
+
+def paired_ends(
+    cohort: Cohort, matches: Matches, strategy: Strategy
+) -> tuple[Cohort, pd.DataFrame, pd.Series]:
+    """The matched patients, when and why follow-up of each ends with that of the first of the set, and the set of each."""
     sets = matches.sets.set_index("patient")["set"]
     if sets.index.has_duplicates:
         raise ValueError(
@@ -116,10 +125,8 @@ def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> C
     ends = ends_of_followup(chosen, strategy)
     own = ends["patient"].map(sets)
     first = ends["day"].groupby(own).transform("min")
-    later = first < ends["day"]
-    ends.loc[later, "reason"] = FIRST
-    made = cut(chosen, ends.assign(day=first), f"{strategy}; pairwise censored")
-    return replace(made, patients_table=made.patients.assign(matched_set=own.to_numpy()))
+    ends.loc[first < ends["day"], "reason"] = FIRST
+    return chosen, ends.assign(day=first), own
 
 
 def cut(cohort: Cohort, ends: pd.DataFrame, what: str) -> Cohort:

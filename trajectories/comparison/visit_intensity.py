@@ -239,7 +239,7 @@ def _at_risk(cohort: Cohort) -> pd.DataFrame:
     relapses: dict[str, Floats] = {}
     if cohort.relapses_table is not None:
         relapses = {
-            p: own.to_numpy(dtype=float) for p, own in cohort.relapses_table.groupby("patient")["day"]
+            str(p): own.to_numpy(dtype=float) for p, own in cohort.relapses_table.groupby("patient")["day"]
         }
     keys, made = ["patient", "followup_start_day", "followup_end_day"], []
     for patient, first, last in people[keys].itertuples(index=False):
