@@ -421,6 +421,29 @@ def test_replicates_follow_the_probabilities(by_nuts):
     np.testing.assert_allclose(new.mean(("chain", "draw")), event, atol=0.05)
 
 
+def test_the_predictive_check_shows_the_share_with_the_event_by_arm_and_time(by_nuts):
+    from trajectories import plots
+
+    figure = plots.posterior_predictive(by_nuts, splits=(0, 1), draws=50, seed=2)
+    frame = by_nuts.design.frame
+    window = np.digitize(frame["years"], [0, 1], right=True)
+    new = np.asarray(by_nuts.posterior_predictive(draws=50, seed=2)).reshape(-1, len(frame))
+    for ax, arm in zip(figure.axes, by_nuts.design.arms, strict=True):
+        assert ax.get_title(loc="left") == arm
+        heights = [bar.get_height() for bar in ax.patches]
+        means = [line.get_ydata()[0] for line in ax.lines]
+        for k in range(3):
+            rows = ((frame["arm"] == arm) & (window == k)).to_numpy()
+            assert heights[k] == pytest.approx(100 * by_nuts.design.outcome[rows].mean())
+            assert means[k] == pytest.approx(100 * new[:, rows].mean())
+            assert f"n = {rows.sum()}" in ax.get_xticklabels()[k].get_text()
+    assert by_nuts.model.event in figure.axes[0].get_ylabel()
+    prior = tj.sample_prior(by_nuts.model, small_cohort(), draws=50, seed=1)
+    drawn = plots.prior_predictive(prior, draws=50)
+    assert not drawn.axes[0].patches
+    assert all(0 <= line.get_ydata()[0] <= 100 for line in drawn.axes[0].lines)
+
+
 def test_leaving_a_patient_out_and_saving(by_nuts, tmp_path):
     found = tj.leave_one_out(by_nuts)
     assert found.quadrature == 21

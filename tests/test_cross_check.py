@@ -20,7 +20,9 @@ def test_nuts_and_the_integrated_likelihood_agree(sampled, sampled_cohort, monke
     check = tj.cross_check(sampled.model, sampled_cohort)
     assert list(check.fits) == [ML, LAPLACE, NUTS]
     assert len(check.averages) == 4
-    assert "mean EDSS of populations" in str(check)
+    assert "mean EDSS of populations" in " ".join(str(check).split())
+    sizes = sampled.design.target["arm"].value_counts()
+    assert f"new {sizes['new']}" in str(check)
     frame = check.summary()
     assert frame.loc[("arm[new]:years", NUTS), "apart"] == pytest.approx(
         (

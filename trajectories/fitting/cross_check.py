@@ -18,6 +18,7 @@ from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.models.ordinal import OrdinalMixed
+from trajectories.printing import sentence
 
 __all__ = ["CrossCheck", "cross_check"]
 
@@ -126,14 +127,37 @@ class CrossCheck:
             if isinstance(fit, PointFit) and np.isfinite(fit.loglik)
         )
         notes = dict.fromkeys([*self.notes, *(note for fit in self.fits.values() for note in fit.caveats)])
+        methods = [
+            *self.fits,
+            *self.witnesses,
+            *([f"{GEE} (of populations)"] if self.averages is not None else []),
+        ]
+        arms = design.target["arm"].astype(str).value_counts().reindex(list(design.arms))
+        sizes = ", ".join(f"{arm} {n}" for arm, n in arms.items())
+        below = [
+            f"estimate, se: of NUTS the mean and sd of the posterior. {self._scale()}",
+            f"apart: difference from maximum likelihood in its standard errors; allowed: {limits}",
+            f"ratio: of the standard errors; allowed for coefficients by likelihood and NUTS: {1 / WIDER:.2f} to {WIDER:g}",
+            verdict,
+        ]
+        said = "\n".join(line for text in below for line in sentence(text, bullet="  "))
         return (
-            f"{type(self.model).__name__}({self.model.formula!r}) by {', '.join([*self.fits, *self.witnesses])}\n"
-            f"{design.n_patients} patients, {len(design.frame)} rows of '{design.cohort_name}'; log-likelihood: {logliks}\n"
-            f"{frame.round(3).to_string()}\n"
-            f"  apart: difference from maximum likelihood in its standard errors; allowed: {limits}\n"
-            f"  ratio: of the standard errors; allowed for coefficients by likelihood and NUTS: {1 / WIDER:.2f} to {WIDER:g}\n"
-            f"  {verdict}{self._averages_said()}" + "".join(f"\n  - {note}" for note in notes)
+            f"{type(self.model).__name__}({self.model.formula!r}){self._event()} by {', '.join(methods)}\n"
+            f"{design.n_patients} patients ({sizes}), {len(design.frame)} rows of '{design.cohort_name}'; log-likelihood: {logliks}\n"
+            f"{frame.round(3).to_string()}\n{said}{self._averages_said()}"
+            + "".join("\n" + line for note in notes for line in sentence(str(note), bullet="  - "))
         )
+
+    def _event(self) -> str:
+        """What a binary outcome is."""
+        model = self.model
+        return f" of {model.event}, {model.link} link," if isinstance(model, BinaryMixed) else ""
+
+    def _scale(self) -> str:
+        """What the coefficients mean."""
+        if isinstance(self.model, BinaryMixed) and self.model.link == "logit":
+            return "Coefficients are log odds ratios of one patient; those of populations are nearer to 0."
+        return ""
 
     def _averages_said(self) -> str:
         if self.averages is None:

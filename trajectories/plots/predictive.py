@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from trajectories import edss
 from trajectories.estimate import check_ci
 from trajectories.fitting.fit import Fit
+from trajectories.models.binary import BinaryMixed
+from trajectories.plots.predictive_events import event_shares
 from trajectories.plots.style import (
     BLACK,
     DOUBLE,
@@ -58,8 +60,9 @@ def posterior_predictive(
 ) -> Figure:
     """Draw what was observed beside what the fitted model predicts for the same visits, by arm and window.
 
-    EDSS: the share of visits at each level. Relapses: a rootogram, the number of patients' windows with 0, 1, 2, … relapses on a
-    square-root axis. Patient effects are kept, so a check that looks good says little about new patients.
+    EDSS: the share of visits at each level. `BinaryMixed`: the share of visits with the event, a panel an arm. Relapses: a rootogram, the
+    number of patients' windows with 0, 1, 2, … relapses on a square-root axis. Patient effects are kept, so a check that looks good says
+    little about new patients.
 
     Parameters
     ----------
@@ -135,6 +138,10 @@ def _check(
     columns = list(dict.fromkeys(design.frame["window"].cat.categories if counts else _labels(splits)))
     columns = [str(window) for window in columns if (windows == window).any()]
     new = replicates(fit, draws, seed)
+    caption = _caption(fit, new, ci, observed=observed)
+    if isinstance(fit.model, BinaryMixed):
+        said = f"{title}, {fit.model.event}: {fit.model.formula}"
+        return event_shares(fit, new, windows, columns, title=said, caption=caption, ci=ci, observed=observed)
     groups = {
         (arm, window): _group(
             fit, new, ((design.frame["arm"].astype(str) == arm) & (windows == window)).to_numpy()
@@ -146,7 +153,7 @@ def _check(
         figure, axes = sheet(
             title=f"{title}, {fit.model.formula}",
             warnings=warnings_of(caveats=fit.caveats),
-            caption=_caption(fit, new, ci, observed=observed),
+            caption=caption,
             width=DOUBLE,
             height=0.35 + 1.35 * len(design.arms),
             rows=len(design.arms),
@@ -270,7 +277,7 @@ def _caption(fit: Fit, new: Floats, ci: float, *, observed: bool) -> str:
         f"{fit.design.n_patients} patients.",
         "n: windows of patients; square-root axis." if counts else "Years from the index date.",
     ]
-    if not counts:
+    if not counts and not isinstance(fit.model, BinaryMixed):
         off = float(((new < -0.25) | (new > 10.25)).mean())
         parts += (
             [f"{percent(round(off, 3))} of the predictions lie off the scale and stand at its ends."]
