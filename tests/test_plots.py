@@ -213,7 +213,7 @@ def test_every_public_plot_is_drawn_and_documented() -> None:
     }  # fmt: skip
     elsewhere = {
         "kaplan_meier", "cumulative_incidence", "influence", "multiverse", "love", "overlap", "beside_published", "tipping_point",
-        "benefit", "page",
+        "benefit", "page", "calendar_years",
     }  # fmt: skip  # drawn in the tests of their results
     assert set(plots.__all__) == drawn | elsewhere
     assert all("Returns" in (getattr(plots, name).__doc__ or "") for name in plots.__all__)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import trajectories as tj
+from trajectories import plots
 from trajectories.weighting import match, propensity
 
 # name, arm, start, age, person, centre, courses (drug, first and last day from time 0)
@@ -299,3 +300,15 @@ def test_bad_trials_are_named(cohort):
         tj.target_trial(cohort, **ASKED, covariates=["smoking"])
     with pytest.raises(ValueError, match="'none', which is no arm"):
         tj.target_trial(cohort, **ASKED, strategies={"none": "nothing"})
+
+
+def test_the_figure_of_calendar_years_shows_the_shares(cohort):
+    figure = plots.calendar_years(tj.calendar_overlap(cohort))
+    drawn = {line.get_gid(): line.get_xydata().tolist() for line in figure.axes[0].lines if line.get_gid()}
+    assert drawn == {
+        "old": [[2010, 25.0], [2011, 25.0], [2012, 50.0]],
+        "new": [[2012, 25.0], [2019, 25.0], [2020, 50.0]],
+    }
+    text = " ".join(part.get_text() for part in figure.texts)
+    assert "old and new 25\N{NO-BREAK SPACE}%" in text
+    assert "SIMULATED" not in text

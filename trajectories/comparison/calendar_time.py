@@ -109,20 +109,18 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
             f"the patients of '{cohort.name}' have no dates of treatment start: give the column 'start' of patients as dates."
         )
     arm, year = people["arm"].astype(str), decimal_year(people["start"])
-    rows = {}
+    rows = []
     for name in cohort.arms:
         mine = year[arm == name].dropna()
         if mine.empty:
             raise ValueError(f"no patient of {name} has a date of treatment start.")
         first, lower, median, upper, last = np.quantile(mine, [0, 0.25, 0.5, 0.75, 1])
-        rows[name] = {
-            "patients": int((arm == name).sum()),
-            "dated": len(mine),
-            "first": first,
-            "lower": lower,
-            "median": median,
-        }
-        rows[name] |= {"upper": upper, "last": last}
+        rows.append(
+            {
+                "arm": name, "patients": int((arm == name).sum()), "dated": len(mine), "first": first, "lower": lower,
+                "median": median, "upper": upper, "last": last,
+            }
+        )  # fmt: skip
     whole = np.floor(year[year.notna()]).astype(int)
     counts = pd.crosstab(whole, arm[year.notna()])[list(cohort.arms)]
     counts.index.name, counts.columns.name = "year", "arm"
@@ -135,6 +133,6 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
         for a, b in combinations(cohort.arms, 2)
     ]  # fmt: skip
     return CalendarOverlap(
-        arms=pd.DataFrame(rows).T.rename_axis("arm"), pairs=pd.DataFrame(pairs, columns=["arm", "other", "overlap", "alone", "other_alone"]),
+        arms=pd.DataFrame(rows).set_index("arm"), pairs=pd.DataFrame(pairs, columns=["arm", "other", "overlap", "alone", "other_alone"]),
         shares=shares, cohort_name=cohort.name, simulated=cohort.simulated,
     )  # fmt: skip

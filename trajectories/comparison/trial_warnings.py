@@ -145,8 +145,9 @@ def _persons(cohort: Cohort, person: str) -> list[str]:
     if not several:
         return []
     return [
-        f"{several} {'person has' if several == 1 else 'persons have'} several index episodes ({len(people)} episodes of {len(episodes)} persons), {crossed} of them in different "
-        f"arms: draw their episodes together, tj.Bootstrap(cluster={person!r}); other intervals are too narrow or too wide."
+        f"{several} {'person has' if several == 1 else 'persons have'} several index episodes ({len(people)} episodes of {len(episodes)} "
+        f"persons), {crossed} of them in different arms: draw their episodes together, tj.Bootstrap(cluster={person!r}); other intervals are "
+        "too narrow or too wide."
     ]
 
 

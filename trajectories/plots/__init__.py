@@ -3,6 +3,7 @@
 from trajectories.plots.balance import love, overlap
 from trajectories.plots.benefit import benefit
 from trajectories.plots.beside import beside_published
+from trajectories.plots.calendar_time import calendar_years
 from trajectories.plots.contrasts import forest
 from trajectories.plots.influence import influence
 from trajectories.plots.multiverses import multiverse
@@ -20,6 +21,7 @@ from trajectories.plots.tipping import tipping_point
 __all__ = [
     "benefit",
     "beside_published",
+    "calendar_years",
     "change",
     "cumulative_incidence",
     "diagnostics",
