@@ -80,6 +80,7 @@ def imputed_of(cohorts):
         outcomes=(),
         notes=(),
         seed=0,
+        empty={},
     )
 
 
@@ -241,7 +242,7 @@ class TestImpute:
         assert "left out of the imputation model: centre has 30 levels" in said
         assert "duration_years is missing in all 119 patients of ocrelizumab" in said
         assert (
-            "from the outcome: last EDSS after time 0, its time, years of follow-up, relapses after time 0"
+            "from the outcome: first EDSS after time 0, its time, last EDSS, its time, years of follow-up, relapses after time 0"
             in said
         )
         assert "sim0001" not in said

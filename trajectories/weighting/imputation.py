@@ -28,7 +28,9 @@ MOST_LEVELS = 12
 _OWN = ("patient", "arm", "followup_start_day", "followup_end_day")
 _DERIVED = ("edss_baseline", "relapses_year_before")
 _OUTCOMES = {
-    "last_edss": "last EDSS after time 0",
+    "first_edss": "first EDSS after time 0",
+    "first_edss_years": "its time",
+    "last_edss": "last EDSS",
     "last_edss_years": "its time",
     "relapses_after": "relapses after time 0",
     "followup_years": "years of follow-up",
@@ -55,6 +57,8 @@ class Imputed:
         What was left out of the imputation model and why.
     seed
         Of the draws.
+    empty
+        By column, which rows of the patients table had no value.
 
     Examples
     --------
@@ -76,6 +80,7 @@ class Imputed:
     outcomes: tuple[str, ...]
     notes: tuple[str, ...]
     seed: int
+    empty: Mapping[str, NDArray[np.bool_]] = field(repr=False)
 
     @property
     def m(self) -> int:
@@ -88,7 +93,7 @@ class Imputed:
         rows = {}
         for column in self.columns:
             values = np.stack([_number(cohort.patients[column]) for cohort in self.cohorts])
-            empty = self._empty[column]
+            empty = self.empty[column]
             for arm, n in self.sizes.items():
                 mine = names == arm
                 rows[column, arm] = {
@@ -96,11 +101,6 @@ class Imputed:
                     "observed": _mean(values[0, mine & ~empty]), "imputed": _mean(values[:, mine & empty]),
                 }  # fmt: skip
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["column", "arm"])
-
-    @property
-    def _empty(self) -> dict[str, NDArray[np.bool_]]:
-        """Where values were filled in, by column."""
-        return dict(self.missing.attrs["where"])
 
     def __str__(self) -> str:
         rows = [["missing", *(f"{arm} (n = {n})" for arm, n in self.sizes.items())]]
@@ -153,8 +153,8 @@ def impute(
         Columns of the patients table to fill in; None for all that miss a value. EDSS and relapses of single visits are no covariates: models
         handle visits without a value themselves.
     predictors
-        Further columns of the patients table; None for all numbers, and categories of up to 12 levels. Outcomes and arm always enter: last
-        EDSS after time 0, its time, relapses after time 0 and years of follow-up.
+        Further columns of the patients table; None for all numbers, and categories of up to 12 levels. Outcomes and arm always enter:
+        first and last EDSS after time 0, their times, relapses after time 0 and years of follow-up.
     m
         How many cohorts; as many as the percentage of patients with a missing value is a rule of thumb.
     seed
@@ -199,10 +199,9 @@ def impute(
         {name: [int(empty[c][(arm == name).to_numpy()].sum()) for c in chosen] for name in sizes},
         index=pd.Index(chosen, name="column"),
     )
-    missing.attrs["where"] = empty
     return Imputed(
         cohorts=tuple(filled), columns=tuple(chosen), missing=missing, sizes=sizes, predictors=tuple(others),
-        outcomes=tuple(_OUTCOMES[name] for name in outcomes), notes=(*notes, *_alone(missing, sizes)), seed=seed,
+        outcomes=tuple(_OUTCOMES[name] for name in outcomes), notes=(*notes, *_alone(missing, sizes)), seed=seed, empty=empty,
     )  # fmt: skip
 
 
@@ -283,10 +282,13 @@ def _predictors(
 def _outcomes(cohort: Cohort) -> dict[str, Floats]:
     """Summaries of each patient's follow-up; those that vary."""
     names = pd.Index(cohort.patients["patient"])
-    seen = cohort.visits.query("years > 0").dropna(subset="edss").groupby("patient").last()
+    seen = cohort.visits.query("years > 0").dropna(subset="edss").groupby("patient")
+    first, last = seen.first().reindex(names), seen.last().reindex(names)
     made = {
-        "last_edss": seen["edss"].reindex(names),
-        "last_edss_years": seen["years"].reindex(names),
+        "first_edss": first["edss"],
+        "first_edss_years": first["years"],
+        "last_edss": last["edss"],
+        "last_edss_years": last["years"],
         "followup_years": (cohort.patients["followup_end_day"] / DAYS_PER_YEAR).set_axis(names),
     }
     relapses = cohort.relapses
