@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +92,11 @@ def test_the_duration_of_courses_has_no_default(drug):
     cohort = made_of({"a": [(drug, 0, 4)], "b": [(drug, 0, 3)]})
     with pytest.raises(ValueError, match=rf"{drug} is given in courses.*yours to state.*Duration\(years=…\)"):
         tj.follow(cohort, tj.OnTreatment())
+
+
+def test_a_few_early_stops_make_no_drug_one_of_courses():
+    cohort = made_of({"a": [("fingolimod", 0, 4)], "b": STORY["stays"], "c": STORY["stays"]})
+    assert ends(cohort, tj.OnTreatment())["a"] == (4, "stopped")
 
 
 def test_what_ended_by_arm_is_said_and_later_rows_are_gone():
@@ -372,3 +379,44 @@ def test_history_is_what_was_known_at_the_start_of_an_interval():
     assert mine["share"].tolist() == [1, 1, 1, 1, 0.01]
     other = table[table["patient"] == "stops"]
     assert other["censored"].tolist() == [0, 1]
+
+
+def test_counts_take_no_censoring_weights():
+    courses = {f"p{i}": [(("old", "new")[i % 2], 0, 150.0 if i % 5 == 0 else np.nan)] for i in range(40)}
+    relapses = pd.DataFrame({"patient": [f"p{i}" for i in range(0, 40, 3)], "day": 90})
+    cohort = made_of(courses, relapses=relapses)
+    made = tj.follow(cohort, tj.OnTreatment())
+    fit = tj.maximise(models.RelapseCounts("relapses ~ arm", family="poisson"), made)
+    people = cohort.patients.assign(age=np.tile([30.0, 40.0, 50.0, 60.0], 10))
+    weights = tj.weights(propensity(replace(cohort, patients_table=people), "arm ~ age"), "ATE")
+    seen = tj.censoring_weights(cohort, tj.OnTreatment(), "censored ~ edss_now")
+    with pytest.raises(TypeError, match="counts are of all the time observed"):
+        tj.contrast(tj.relapse_rate(fit), "new", "old", weights=weights, augmented=True, seen=seen)
+
+
+@pytest.mark.slow
+def test_intervals_with_censoring_weights_cover():
+    """193 of 200 intervals of 500 patients covered the truth, and 76 without the weights (bias 0.02 and 0.21)."""
+    rng, means = np.random.default_rng(7), []
+    for up in (0.28, 0.18):  # two million patients whom nobody stops
+        edss = rng.choice([2.0, 2.5, 3.0, 3.5, 4.0], 2_000_000)
+        for _ in range(8):
+            u = rng.random(len(edss))
+            edss = np.clip(edss + np.where(u < up, 0.5, np.where(u > 0.87, -0.5, 0.0)), 1, 9)
+        means.append(edss.mean())
+    truth, covered = means[1] - means[0], np.zeros(2)
+    for seed in range(1000, 1200):
+        cohort, _ = informative(250, seed)
+        seen = tj.censoring_weights(
+            cohort, tj.OnTreatment(), "censored ~ arm * edss_now + years", every=QUARTERS
+        )
+        model = models.GaussianMixed("edss ~ edss_baseline + arm * years + (1 | patient)")
+        asked = tj.expected_edss(tj.maximise(model, tj.follow(cohort, tj.OnTreatment())), TWO)
+        weights = tj.weights(propensity(cohort, "arm ~ edss_baseline"), "ATE")
+        for k, given in enumerate((seen, None)):
+            row = tj.contrast(
+                asked, "ocrelizumab", "fingolimod", weights=weights, augmented=True, window=0.1, seen=given
+            ).summary()
+            covered[k] += row["lower"].iloc[0] < truth < row["upper"].iloc[0]
+    assert 184 <= covered[0] <= 197
+    assert covered[1] < 150
