@@ -51,6 +51,8 @@ class Corrections:
 
     Parameters
     ----------
+    arms
+        Which, in order.
     values
         Weighted mean residual, arm × cell (years, periods or one).
     influence
@@ -59,6 +61,7 @@ class Corrections:
         Patients of each arm whose outcome was there, arm × cell.
     """
 
+    arms: tuple[str, ...]
     values: Floats
     influence: Floats = field(repr=False)
     seen: Floats = field(repr=False)
@@ -144,7 +147,7 @@ def corrections(
         spread = m - (h[:, None] * m).sum(axis=0) / h.sum()
         influence[:, a] = n * h[:, None] * spread / h.sum()
         influence[:, a] += n * use * (residual - values[a] * observed.exposure) / total
-    return Corrections(values=values, influence=influence, seen=seen)
+    return Corrections(arms=tuple(arms), values=values, influence=influence, seen=seen)
 
 
 def _followed(

@@ -28,6 +28,8 @@ __all__ = ["contrast"]
 
 # Draws of the normal approximation of augmented estimates.
 DRAWS = 4000
+# Replicates of a bootstrap below which the ends of its intervals are said to be rough.
+FEW = 400
 
 
 def contrast(
@@ -109,7 +111,7 @@ def contrast(
     >>> overlap = tj.weights(tj.propensity(cohort, "arm ~ edss_baseline + age + relapses_year_before"), "ATO")
     >>> effect = tj.contrast(tj.expected_edss(fit, 2.0), "alemtuzumab", "fingolimod", weights=overlap, augmented=True)
     >>> effect.summary()["mean"].round(1).item()
-    -0.5
+    -0.4
     """
     if seen is not None and not augmented:
         raise ValueError(
@@ -126,7 +128,9 @@ def contrast(
         raise TypeError(
             f"{estimate.name} cannot be standardised anew: take an estimand of a fit, such as tj.change(fit, 2.0), and compare arms."
         )
-    asked = _asked(estimate.asked, target, weights)
+    compared(estimate, level, reference, over, scale)  # refuses levels and scales before anything is computed
+    asked, weights = _asked(estimate.asked, target, weights)
+    _check_weights(asked, weights)
     if not augmented and bootstrap is None:
         again = asked.again()
         said = standing(asked, level, reference, weights, augmented=False, bootstrapped=False)
@@ -145,18 +149,28 @@ def contrast(
         raise ValueError("an estimate by covariates cannot be augmented: ask for it without by=.")
     if augmented and weights is None:
         raise ValueError("augmenting needs weights=: tj.weights(tj.propensity(cohort, 'arm ~ …'), 'ATE').")
+    if bootstrap is not None and fit.method == "reml":
+        raise ValueError(
+            "the bootstrap refits by maximum likelihood, and this fit is by REML: fit by method='maximum likelihood'."
+        )
     job = _Job(
+        pair=(level, reference),
         refitter=Refitter.of(fit),
         cohort=fit.cohort,
         question=replace(asked, fit=None),
         weights=weights,
-        weighted_fit=fit.weights is not None,
+        fit_weights=fit.weights,
         augmented=augmented,
         window=window,
         seen=seen,
     )
     stated, found = job.at(Point.of(fit), weights)
     point = stated.draws
+    if augmented and scale == "ratio" and bool((point <= 0).any()):
+        raise ValueError(
+            f"augmented, {estimate.name} is {float(point.min()):.3g} in an arm, as a few patients with large weights decide it: print the "
+            "weights, and trim them or compare the overlap (target='ATO'), or take scale='difference'."
+        )
     if bootstrap is None:
         assert found is not None
         arms, source = _normal(point, found, scale), "the normal approximation of the patients' influence"
@@ -170,8 +184,15 @@ def contrast(
         asked, level, reference, weights, augmented=augmented, bootstrapped=bootstrap is not None, found=found
     )
     whole = replace(
-        estimate, draws=arms, source=source, asked=None, definition=stated.definition, caveats=estimate.caveats
+        estimate,
+        draws=arms,
+        source=source,
+        asked=None,
+        definition=stated.definition,
+        caveats=estimate.caveats,
     )
+    if bootstrap is not None and bootstrap.n < FEW:
+        said = (*said, _few(bootstrap.n))
     if seen is not None:
         said = (*said, *seen.said(bootstrapped=bootstrap is not None))
     made = compared(whole, level, reference, over, scale, said)
@@ -194,44 +215,76 @@ def _by_draw(
     return compared(estimate, level, reference, over, scale)
 
 
-def _asked(question: Question, target: str | None, weights: Weights | None) -> Question:
-    """The question, of the target that was named."""
+def _asked(
+    question: Question, target: str | None, weights: Weights | None
+) -> tuple[Question, Weights | None]:
+    """The question, of the target that was named, and the weights whose target it is; they may be those it was asked with."""
     if weights is None:
-        return (
-            question if target is None else replace(question, options={**question.options, "target": target})
-        )
+        if target is not None:
+            return replace(question, options={**question.options, "target": target}), None
+        before = question.options.get("target")
+        return question, before if isinstance(before, Weights) else None
     if target is not None and target != weights.target:
         raise ValueError(
             f"these weights have the target {weights.target}, not {target!r}: make weights with that target."
         )
-    return replace(question, options={**question.options, "target": weights})
+    return replace(question, options={**question.options, "target": weights}), weights
+
+
+def _check_weights(asked: Question, weights: Weights | None) -> None:
+    """Refuse weights of patients in other arms, and of another target than those of the fit."""
+    if weights is None:
+        return
+    design = asked.fit.design
+    own = weights.arm.reindex(list(design.patient_ids or ()))
+    known = own.notna().to_numpy()
+    other = (
+        int((own.to_numpy()[known] != design.target["arm"].astype(str).to_numpy()[known]).sum())
+        if len(own)
+        else 0
+    )
+    if other:
+        raise ValueError(
+            f"{other} patients of this fit are in another arm by the weights: make both from the same cohort."
+        )
+    fitted = asked.fit.weights if isinstance(asked.fit, PointFit) else None
+    if fitted is not None and (fitted.target, fitted.treated) != (weights.target, weights.treated):
+        raise ValueError(
+            f"the fit was weighted to the target {fitted.target}, and the contrast asks for {weights.target}: use the same weights in both, or "
+            "an unweighted fit."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Job:
     """All that a replicate needs; it can be sent to another process."""
 
+    pair: tuple[str, str]
     refitter: Refitter
     cohort: Cohort = field(repr=False)
     question: Question
     weights: Weights | None
-    weighted_fit: bool
+    fit_weights: Weights | None
     augmented: bool
     window: float
     seen: CensoringWeights | None = field(default=None, repr=False)
 
     def replicate(self, counts: pd.Series) -> Floats:
         """The arms' values when patients count so much."""
-        weights = self.weights
-        if weights is not None and weights.recipe.fractional:
-            weights = weights.remade(self.cohort, counts)
+        weights = self._remade(self.weights, counts)
         ids = list(self.refitter.design.patient_ids or ())
         own = counts.loc[ids].to_numpy(dtype=float)
-        if self.weighted_fit:
-            assert weights is not None
-            own = own * weights.values.reindex(ids).fillna(0.0).to_numpy(dtype=float)
+        if self.fit_weights is not None:
+            same = self.fit_weights is self.weights
+            used = weights if same else self._remade(self.fit_weights, counts)
+            assert used is not None
+            own = own * used.values.reindex(ids).fillna(0.0).to_numpy(dtype=float)
         values, _ = self.at(self.refitter.with_weights(own), weights, counts)
         return values.draws.isel(chain=0, draw=0).to_numpy()
+
+    def _remade(self, weights: Weights | None, counts: pd.Series) -> Weights | None:
+        fractional = weights is not None and weights.recipe.fractional
+        return weights.remade(self.cohort, counts) if weights is not None and fractional else weights
 
     def at(
         self, point: Point, weights: Weights | None, counts: pd.Series | None = None
@@ -245,6 +298,9 @@ class _Job:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExtrapolationWarning)  # the estimate itself has warned
             stated = question.again()
+        # in the estimate's order, so that a contrast the other way round has the same draws
+        arms = [str(arm) for arm in stated.draws["arm"].to_numpy() if str(arm) in self.pair]
+        stated = replace(stated, draws=stated.draws.sel(arm=arms))
         if not self.augmented:
             return stated, None
         standardised = stated.draws
@@ -253,7 +309,7 @@ class _Job:
         found = corrections(
             point,
             question,
-            [str(arm) for arm in standardised["arm"].to_numpy()],
+            arms,
             weights.values.reindex(ids).fillna(0.0).to_numpy(dtype=float),
             weights.standardisation.reindex(ids).fillna(0.0).to_numpy(dtype=float),
             weights.candidates.drop(columns="arm").reindex(ids),
@@ -282,6 +338,12 @@ def _population(
     if counts is None:
         return people
     return replace(people, standardisation=people.standardisation * counts.loc[people.standardisation.index])
+
+
+def _few(n: int) -> str:
+    """Say what 95 % equal-tailed intervals of few replicates hold: between order statistics (n − 1) q + 1, of n + 1 gaps."""
+    share = 1 - 2 * ((n - 1) * 0.025 + 1) / (n + 1)
+    return f"{n} replicates are few: even of a right bootstrap, 95 % intervals hold about {share:.1%}; take 500 or more"
 
 
 def _normal(point: xr.DataArray, found: Corrections, scale: str) -> xr.DataArray:

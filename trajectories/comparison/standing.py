@@ -13,6 +13,7 @@ from trajectories.fitting.fit import Fit
 from trajectories.fitting.point import PointFit
 from trajectories.models.base import Design, EdssModel
 from trajectories.models.binary import BinaryMixed
+from trajectories.models.counts import CountModel
 from trajectories.weighting.values import Weights
 
 __all__ = ["baseline_fixed", "standing"]
@@ -25,6 +26,11 @@ NOT_FIXED = Doubt(
     "descriptive: the arms may differ at time 0 in this model, and that difference is imbalance, not effect; put edss_baseline into the "
     "formula, or leave the arm's own term out so that arms start alike (edss ~ years + years:arm + …)"
 )
+POOLED = Doubt(
+    "descriptive: the rates are of the years before and after time 0 together, and a difference before is imbalance, not effect; count from "
+    "the start by windows=(0, None), or put period into the formula"
+)
+BEFORE = Doubt("descriptive before time 0, where a difference between arms is imbalance, not effect")
 POSTERIOR = Doubt(
     "the weights name the target population only: a weighted likelihood is no likelihood, and its posterior would be none; the outcome "
     "model alone adjusts, and the target's patients are a sample (Bayesian bootstrap)"
@@ -44,8 +50,11 @@ def standing(
     """Say on how many patients a contrast stands, and what it assumes."""
     fit, design = asked.fit, asked.fit.design
     said = [_numbers(design, level, reference, weights, found)]
+    counts = isinstance(fit.model, CountModel)
+    if counts and _has_before(design) and {"period", "window"} & set(design.formula.columns):
+        said.append(BEFORE)
     if not baseline_fixed(fit.model, design, level, reference):
-        said.append(NOT_FIXED)
+        said.append(POOLED if counts else NOT_FIXED)
     elif weights is None:
         said.append(DESCRIPTIVE)
     else:
@@ -57,15 +66,21 @@ def standing(
             said += _not_adjusted(design, weights)
         if augmented or bootstrapped:
             said += [caveat for caveat in weights.caveats if caveat not in fit.caveats]
-        if bootstrapped and not weights.recipe.fractional:
-            said.append("the weights (matched sets, or given by hand) were held as they are in the bootstrap")
-    if not bootstrapped and weights is not None and isinstance(fit, PointFit):
+    used = [weights, fit.weights if isinstance(fit, PointFit) else None]
+    if bootstrapped and any(made is not None and not made.recipe.fractional for made in used):
+        said.append("the weights (matched sets, or given by hand) were held as they are in the bootstrap")
+    if isinstance(fit, PointFit) and not bootstrapped and weights is not None:
         said.append("the weights are taken as known: bootstrap=tj.Bootstrap() allows for their estimation")
     return tuple(said)
 
 
 def baseline_fixed(model: object, design: Design, level: str, reference: str) -> bool:
-    """Whether arms start alike at time 0: conditioned on `edss_baseline`, or without a term for the arm there; counts have no such time."""
+    """Whether arms start alike at time 0: conditioned on `edss_baseline`, or without a term for the arm there.
+
+    Counts have no such time: there rates before it may not be pooled with those after.
+    """
+    if isinstance(model, CountModel):
+        return not _has_before(design) or bool({"period", "window", "years"} & set(design.formula.columns))
     if not isinstance(model, EdssModel | BinaryMixed) or BASELINE in design.formula.columns:
         return True
     from trajectories.estimands.population import hypothetical
@@ -73,6 +88,10 @@ def baseline_fixed(model: object, design: Design, level: str, reference: str) ->
     rows = design.target
     first, second = (design.at(hypothetical(design, rows, arm, 0.0)) for arm in (level, reference))
     return bool(np.allclose(first.X, second.X) and np.allclose(first.Z, second.Z))
+
+
+def _has_before(design: Design) -> bool:
+    return bool((design.frame["years"] < 0).any())
 
 
 def _weighted(fit: object) -> bool:
@@ -106,7 +125,7 @@ def _numbers(
             size = weights.effective_sample_size[arm]
             said += f", {int((weights.arm == arm).sum())} weighted (effective {size:.1f})"
         if found is not None:
-            seen = found.seen[list(design.arms).index(arm)]
+            seen = found.seen[found.arms.index(arm)]
             said += f", outcome seen in {', '.join(f'{n:.0f}' for n in seen)}"
         parts.append(said)
     return Doubt("stands on " + "; ".join(parts))

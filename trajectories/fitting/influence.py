@@ -184,6 +184,8 @@ def influence(point_fit: PointFit, term: str | None = None, *, refit: bool = Fal
     True
     """
     solution = point_fit.solution if isinstance(point_fit, PointFit) else None
+    if isinstance(point_fit, PointFit):
+        point_fit.require_likelihood("the influence of patients")
     if isinstance(solution, MarginalFit):
         names, estimates, errors, changes = _integrated(solution)
     elif isinstance(solution, MixedLMFit) and not solution.reml:

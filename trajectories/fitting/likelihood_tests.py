@@ -183,6 +183,7 @@ def _p_value(statistic: float, df: int, variances: int) -> tuple[float, str]:
 
 def _check_comparable(smaller: PointFit, larger: PointFit) -> None:
     for fit in (smaller, larger):
+        fit.require_likelihood("a likelihood-ratio test")
         if fit.method == "reml":
             raise ValueError(
                 "restricted likelihoods compare only models with the same fixed terms: fit both by method='maximum likelihood'."

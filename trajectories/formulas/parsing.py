@@ -67,6 +67,16 @@ class ParsedFormula:
     frame: pd.DataFrame = field(repr=False)
     matrices: Matrices = field(repr=False)
     _parsed: Any = field(repr=False)
+    _origin: pd.DataFrame = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what formulae made, which holds the frames of its callers and cannot be sent to another process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_parsed"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Parse again, on the table it was parsed on, of which `frame` may by now be a part."""
+        parsed = _design_matrices(state["text"], state["_origin"].assign(**{state["response"]: 0.0}))
+        self.__dict__.update(state, _parsed=parsed)
 
     def at(self, table: pd.DataFrame) -> Matrices:
         """Evaluate the right-hand side on another table.
@@ -152,6 +162,7 @@ def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
         frame=frame,
         matrices=_matrices(parsed.common, parsed.group, frame, (text, terms, effects)),
         _parsed=parsed,
+        _origin=frame,
     )
 
 
