@@ -11,6 +11,7 @@ import pytest
 import trajectories as tj
 from trajectories import models
 from trajectories.comparison.censoring import _histories
+from trajectories.comparison.following import cut
 from trajectories.comparison.strategies import ends_of_followup
 from trajectories.weighting import match, propensity
 
@@ -289,6 +290,36 @@ def test_augmented_contrasts_with_censoring_weights_are_unbiased_and_without_are
     whole = tj.expected_edss(tj.maximise(model, cohort), TWO)
     with pytest.raises(ValueError, match=r"visits from after the last day.*tj\.follow"):
         tj.contrast(whole, "ocrelizumab", "fingolimod", **options, seen=stopping_weights)
+
+
+def test_patients_lost_before_the_time_are_allowed_for_too():
+    cohort, untouched = informative(1500, 2)
+    people, rng = cohort.patients, np.random.default_rng(2)
+    lost = rng.random(len(people)) < np.where(people["edss_baseline"] > 3, 0.6, 0.25)
+    last = pd.DataFrame({"patient": people["patient"], "arm": people["arm"].astype(str), "reason": "lost"})
+    watched = cut(cohort, last.assign(day=np.where(lost, rng.integers(200, 600, len(people)), 728)), "lost")
+    arm = people.set_index("patient")["arm"].astype(str)
+    truth = untouched[arm == "ocrelizumab"].mean() - untouched[arm == "fingolimod"].mean()
+    seen = tj.censoring_weights(
+        watched, tj.OnTreatment(), "censored ~ arm * edss_now + years", every=QUARTERS
+    )
+    model = models.GaussianMixed("edss ~ edss_baseline + arm * years + (1 | patient)")
+    asked = tj.expected_edss(tj.maximise(model, tj.follow(watched, tj.OnTreatment())), TWO)
+    options = {"weights": tj.weights(propensity(watched, "arm ~ edss_baseline"), "ATE"), "augmented": True}
+    naive, right = (
+        tj.contrast(asked, "ocrelizumab", "fingolimod", window=0.1, seen=given, **options).summary().iloc[0]
+        for given in (None, seen)
+    )
+    assert naive["lower"] > truth
+    assert right["lower"] < truth < right["upper"]
+
+
+def test_rates_count_time_under_the_strategy_only():
+    relapses = pd.DataFrame({"patient": ["stops", "stops"], "day": [110, 160]})
+    cohort = made_of({name: STORY[name] for name in ("stays", "stops")}, relapses=relapses)
+    rates = tj.annualised_relapse_rate(tj.follow(cohort, tj.OnTreatment())).rates.iloc[0]
+    assert rates["relapses"] == 1
+    assert rates["person_years"] == pytest.approx((401 + 151) / 365.25)
 
 
 def test_the_bootstrap_estimates_censoring_again(stopping):
