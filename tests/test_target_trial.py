@@ -285,6 +285,10 @@ def test_weights_and_matches_are_those_of_the_eligible():
     )
     paired = tj.target_trial(cohort, **ASKED, eligibility=[adults], matches=matches)
     assert paired.cohort.n_patients == len(matches.sets)
+    n = len(matches.sets) // 2
+    assert paired.summary()["followed"].to_dict() == {"fingolimod": 0, "ocrelizumab": n, "alemtuzumab": n}
+    assert paired.summary()["eligible"].to_dict() == first.summary()["followed"].to_dict()
+    assert paired.cohort.arms == ("ocrelizumab", "alemtuzumab")
     assert "pairwise censoring" in paired.protocol["Follow-up"]
     assert (paired.ends["reason"] == "first of the matched set ended").any()
     with pytest.raises(ValueError, match="matches bring their own weights"):

@@ -89,7 +89,8 @@ def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> C
 
     Returns
     -------
-    A `Cohort` of the matched patients with the column `matched_set`, a cluster for `tj.Bootstrap`; analyse it with `matches.weights`.
+    A `Cohort` of the matched patients, of their two arms, with the column `matched_set`, a cluster for `tj.Bootstrap`; analyse it with
+    `matches.weights`.
 
     Raises
     ------
@@ -109,7 +110,8 @@ def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> C
     """
     chosen, ends, own = paired_ends(cohort, matches, strategy)
     made = cut(chosen, ends, f"{strategy}; pairwise censored")
-    return replace(made, patients_table=made.patients.assign(matched_set=own.to_numpy()))
+    people = made.patients.assign(arm=made.patients["arm"].cat.remove_unused_categories())
+    return replace(made, patients_table=people.assign(matched_set=own.to_numpy()))
 
 
 def paired_ends(

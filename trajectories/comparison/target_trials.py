@@ -42,8 +42,10 @@ class TargetTrial:
         Component and what was done, in order.
     attrition
         Index `criterion`, `arm`: `before`, `not_met`, `unknown`, `left`.
+    eligible
+        Patients of each arm.
     ends
-        A row a patient: `patient`, `arm`, `day` (the last of follow-up), `reason`.
+        A row a patient that is analysed: `patient`, `arm`, `day` (the last of follow-up), `reason`.
     warnings
         Sentences with numbers.
     cohort
@@ -52,6 +54,7 @@ class TargetTrial:
 
     protocol: Mapping[str, str]
     attrition: pd.DataFrame = field(repr=False)
+    eligible: Mapping[str, int]
     ends: pd.DataFrame = field(repr=False)
     warnings: tuple[str, ...]
     cohort: Cohort = field(repr=False)
@@ -62,14 +65,13 @@ class TargetTrial:
 
     def summary(self) -> pd.DataFrame:
         """Return a row an arm: `eligible`, `followed` (in the analysed cohort), `median_years` of follow-up after time 0, patients by reason."""
-        arm = pd.Index(self.ends["arm"].unique(), name="arm")
         people = self.cohort.patients
         own, years = people["arm"].astype(str), _years(people)
-        made = pd.DataFrame(index=arm)
-        made["eligible"] = self.ends["arm"].value_counts()
+        made = pd.DataFrame({"eligible": pd.Series(self.eligible)}).rename_axis("arm")
+        arm = made.index
         made["followed"] = own.value_counts().reindex(arm, fill_value=0)
         made["median_years"] = years.groupby(own).median()
-        reasons = pd.crosstab(self.ends["arm"], self.ends["reason"]).reindex(arm)
+        reasons = pd.crosstab(self.ends["arm"], self.ends["reason"]).reindex(arm, fill_value=0)
         made = made.join(reasons)
         made.attrs.update(warnings=list(self.warnings))
         return made
@@ -195,9 +197,10 @@ def target_trial(
         "Causal estimand": _estimand(estimand, follow_up, weights, eligible),
         "Analysis": _analysis(estimand, weights, covariates, seen),
     }
+    sizes = eligible.patients["arm"].astype(str).value_counts()
     handled = matches is not None or seen is not None
     return TargetTrial(
-        protocol=protocol, attrition=table, ends=ends, cohort=analysed,
+        protocol=protocol, attrition=table, eligible={arm: int(sizes[arm]) for arm in eligible.arms}, ends=ends, cohort=analysed,
         warnings=(*said, *on_followup(analysed, ends, handled=handled)),
     )  # fmt: skip
 
