@@ -21,6 +21,20 @@ def chance(probability: float) -> str:
     return "> 0.999" if probability > 0.999 else "< 0.001" if probability < 0.001 else f"{probability:.3f}"
 
 
+def trial(cohort: tj.Cohort) -> tj.TargetTrial:
+    """The trial that this comparison emulates, and what it lacks."""
+    made = tj.target_trial(
+        cohort,
+        outcome=f"EDSS at {AT:g} years; relapse rate from the start",
+        estimand=f"difference of means and ratio of rates, {ARM} against {REFERENCE}, in the overlap population",
+        eligibility=[tj.Eligible(name="aged 18 to 60", column="age", at_least=18, at_most=60)],
+        covariates=["age", "edss_baseline", "relapses_year_before"],
+    )
+    print(made)
+    print(tj.visit_density(made.cohort))
+    return made
+
+
 def balanced(cohort: tj.Cohort) -> tuple[tj.Propensity, tj.Weights, tj.Balance]:
     """Who was given what, and weights that make the arms alike where they overlap."""
     scores = tj.propensity(cohort, "arm ~ age + edss_baseline + relapses_year_before")
@@ -68,7 +82,7 @@ def edss_contrasts(cohort: tj.Cohort, overlap: tj.Weights) -> dict[str, tj.Estim
 
 def main() -> None:
     OUTPUT.mkdir(exist_ok=True)
-    cohort = tj.simulated_three_dmts_400()
+    cohort = trial(tj.simulated_three_dmts_400()).cohort
     print(tj.describe(cohort))
     scores, overlap, balance = balanced(cohort)
 
@@ -77,13 +91,14 @@ def main() -> None:
     print(robust)
 
     # All relapses after the start over the person-years observed; alemtuzumab may have another dispersion.
+    formula = "relapses ~ arm + age + edss_baseline + relapses_year_before"
     counts = tj.maximise(
-        models.RelapseCounts(f"relapses ~ arm + {COVARIATES}", windows=(0.0, None), dispersion_by="arm"),
+        models.RelapseCounts(formula, windows=(0.0, None), dispersion_by="arm"),
         cohort,
     )
     ratio = tj.contrast(
         tj.relapse_rate(counts), ARM, REFERENCE, scale="ratio", weights=overlap, augmented=True,
-        bootstrap=tj.Bootstrap(n=200, seed=2),
+        bootstrap=tj.Bootstrap(n=500, seed=2),
     )  # fmt: skip
     assert isinstance(ratio, tj.Estimate)
     print(ratio)
@@ -94,6 +109,14 @@ def main() -> None:
     assert isinstance(bayes, tj.Estimate)
     print(f"Pr(rate ratio < 1), by the posterior: {chance(bayes.probability(below=1.0).item())}")
 
+    # Who benefits: the formula must let the effect depend on the covariate.
+    product = tj.maximise(
+        models.OrdinalMixed("edss ~ age + edss_baseline * arm * years + (1 | patient)"), cohort
+    )
+    levels = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    gains = tj.benefit(tj.change(product, AT, by={"edss_baseline": levels}), ARM, REFERENCE)
+    print(gains)
+
     hidden = tj.tipping_point(ratio, measure="rate ratio")
     print(tj.e_value(ratio, measure="rate ratio"))
     print(hidden)
@@ -103,6 +126,7 @@ def main() -> None:
         plots.love(balance),
         plots.forest(effects),
         plots.forest({"doubly robust, bootstrap": ratio, "posterior, standardised": bayes}),
+        plots.benefit(gains),
         plots.tipping_point(hidden),
     ]
     plots.page(figures).savefig(OUTPUT / "dmts_page.png", dpi=200)
