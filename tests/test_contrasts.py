@@ -352,7 +352,9 @@ def test_the_bootstrap_of_a_mean_has_its_standard_error(trial):
 
 def test_a_weighted_fit_is_weighted_anew_in_every_replicate(cohort, scores, overlap):
     """Also without weights= in the contrast; with them they are the fit's own, and another target is refused."""
-    fit = tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), cohort, weights=overlap)
+    fit = tj.maximise(
+        models.RelapseCounts("relapses ~ arm", family="poisson", windows=(0.0, None)), cohort, weights=overlap
+    )
     drawn = [
         tj.contrast(tj.relapse_rate(fit), *PAIR, scale="ratio", bootstrap=Bootstrap(n=50), **how).draws
         for how in ({}, {"weights": overlap}, {"weights": tj.weights(scores, "ATO")})
@@ -360,7 +362,9 @@ def test_a_weighted_fit_is_weighted_anew_in_every_replicate(cohort, scores, over
     for other in drawn[1:]:  # the rates of this formula are the same in every population
         np.testing.assert_allclose(drawn[0], other, rtol=1e-9)
     known = tj.weights_of(cohort, overlap.values)
-    held = tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), cohort, weights=known)
+    held = tj.maximise(
+        models.RelapseCounts("relapses ~ arm", family="poisson", windows=(0.0, None)), cohort, weights=known
+    )
     contrast = tj.contrast(tj.relapse_rate(held), *PAIR, scale="ratio", bootstrap=Bootstrap(n=50))
     assert any("were held as they are in the bootstrap" in said for said in contrast.caveats)
     assert np.abs(contrast.draws - drawn[0]).max() > 0.005
@@ -414,6 +418,16 @@ def test_contrasts_say_whether_the_baseline_is_fixed(cohort, overlap):
     assert "before" not in after.replace("relapses_year_before", "")
     both = said(models.RelapseCounts("relapses ~ arm * period"), tj.relapse_rate)
     assert "descriptive before time 0" in both
+
+
+def test_augmented_rates_say_what_uneven_follow_up_asks_for(rates, overlap, trial):
+    found = tj.contrast(tj.relapse_rate(rates), *PAIR, scale="ratio", weights=overlap, augmented=True)
+    assert "patients were followed for different times" in str(found)
+    cohort, _ = trial
+    fit = tj.maximise(models.RelapseCounts("relapses ~ arm", family="poisson", windows=(0.0, None)), cohort)
+    even = tj.weights(tj.propensity(cohort, "arm ~ sex"), "ATE")
+    found = tj.contrast(tj.relapse_rate(fit), "new", "old", scale="ratio", weights=even, augmented=True)
+    assert "followed for different times" not in str(found)
 
 
 def test_two_arms_that_were_matched_compare_without_the_third(cohort):

@@ -31,6 +31,10 @@ POOLED = Doubt(
     "the start by windows=(0, None), or put period into the formula"
 )
 BEFORE = Doubt("descriptive before time 0, where a difference between arms is imbalance, not effect")
+FOLLOWED = Doubt(
+    "patients were followed for different times: weights make up for a wrong model of the rates only if how long does not depend on the "
+    "covariates"
+)
 POSTERIOR = Doubt(
     "the weights name the target population only: a weighted likelihood is no likelihood, and its posterior would be none; the outcome "
     "model alone adjusts, and the target's patients are a sample (Bayesian bootstrap)"
@@ -59,6 +63,8 @@ def standing(
         said.append(DESCRIPTIVE)
     else:
         said += [ASSUMED, Doubt(f"and only if {_model(fit, augmented)}")]
+    if augmented and counts and _followed_unevenly(design):
+        said.append(FOLLOWED)
     if weights is not None:
         if isinstance(fit, Fit):
             said.append(POSTERIOR)
@@ -92,6 +98,14 @@ def baseline_fixed(model: object, design: Design, level: str, reference: str) ->
 
 def _has_before(design: Design) -> bool:
     return bool((design.frame["years"] < 0).any())
+
+
+def _followed_unevenly(design: Design) -> bool:
+    """Whether patients differ in their person-years after time 0."""
+    assert design.exposure is not None
+    after = (design.frame["years"] > 0).to_numpy()
+    total = np.bincount(design.patient[after], weights=design.exposure[after], minlength=design.n_patients)
+    return bool(np.ptp(total) > 0.01 * total.max())
 
 
 def _weighted(fit: object) -> bool:
