@@ -341,9 +341,9 @@ def test_marks_do_not_hang_on_the_wording_of_a_caveat(stable: tj.Stabilisation, 
 def test_the_reason_to_doubt_a_contrast_is_in_the_caption_whatever_its_words(
     stable: tj.Stabilisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trajectories.estimands import comparing
+    from trajectories.comparison import contrasts
 
-    monkeypatch.setattr(comparing, "DESCRIPTIVE", Doubt("said in quite other words"))
+    monkeypatch.setattr(contrasts, "DESCRIPTIVE", Doubt("said in quite other words"))
     assert "Said in quite other words." in caption(plots.forest(tj.contrast(stable, *ARMS)))
 
 

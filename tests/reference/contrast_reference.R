@@ -42,13 +42,15 @@ f <- lmer(edss ~ edss_baseline + age + arm * years + (1 | patient), v, REML = FA
 near <- v[abs(v$years - 2) <= 0.25, ]; near <- near[order(abs(near$years - 2)), ]; near <- near[!duplicated(near$patient), ]
 d$y <- near$edss[match(d$patient, near$patient)]; d$inside <- d$patient %in% v$patient
 q <- d[d$inside, ]; q$ate <- level(ate)[d$inside]; q$h <- h[d$inside]; q$seen <- !is.na(q$y); q$y[!q$seen] <- 0
-# who was seen: logistic, log odds ratios ~ N(0, 2.5^2) per standard deviation (n in the denominator) of their columns
-C <- model.matrix(~ arm + age + edss_baseline + relapses_year_before, q)[, -1]
+# who was seen, of all patients, those never seen after the start among them: logistic, log odds ratios ~ N(0, 2.5^2) per standard deviation
+# (n in the denominator) of their columns
+there <- !is.na(d$y)
+C <- model.matrix(~ arm + age + edss_baseline + relapses_year_before, d)[, -1]
 C <- cbind(1, scale(C, scale = sqrt(colMeans(sweep(C, 2, colMeans(C))^2))))
-posterior <- function(b) sum(dbinom(q$seen, 1, plogis(C %*% b), log = TRUE)) - sum(b[-1]^2) / (2 * 2.5^2)
-gradient <- function(b) drop(crossprod(C, q$seen - plogis(C %*% b))) - c(0, b[-1]) / 2.5^2
+posterior <- function(b) sum(dbinom(there, 1, plogis(C %*% b), log = TRUE)) - sum(b[-1]^2) / (2 * 2.5^2)
+gradient <- function(b) drop(crossprod(C, there - plogis(C %*% b))) - c(0, b[-1]) / 2.5^2
 b <- optim(rep(0, ncol(C)), posterior, gradient, method = "BFGS", control = list(fnscale = -1, reltol = 1e-15, maxit = 1000))$par
-cc <- 1 / plogis(C %*% b)[, 1]
+cc <- (1 / plogis(C %*% b)[, 1])[d$inside]
 augmented <- function(arm, w, h, y, m, e, cc) {
   use <- (q$arm == arm & e > 0) * w * cc
   added <- sum(use * (y - e * m)) / sum(use * e); theta <- sum(h * m) / sum(h) + added

@@ -32,7 +32,7 @@ from trajectories.models.base import Design, EdssModel, Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 
-__all__ = ["AUGMENTABLE", "Corrections", "corrections", "observed_share"]
+__all__ = ["AUGMENTABLE", "Corrections", "Unseen", "corrections", "observed_share"]
 
 AUGMENTABLE = (
     expected_edss,
@@ -68,6 +68,14 @@ class Corrections:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Unseen:
+    """Weighted patients without a row in the design: their `arm` and covariates, and what they count in the replicate."""
+
+    people: pd.DataFrame
+    counts: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Outcomes:
     """What was observed: totals and exposures (1 for a visit), patient × cell, 0 where not seen."""
 
@@ -89,6 +97,7 @@ def corrections(
     window: float,
     counts: Floats | None = None,
     censoring: CensoringWeights | None = None,
+    unseen: Unseen | None = None,
 ) -> Corrections:
     """Compute the weighted mean residual of an outcome model by arm and cell, and the influence of each patient.
 
@@ -112,6 +121,9 @@ def corrections(
         How far, in years, a visit may be from the time it stands for.
     censoring
         Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them.
+    unseen
+        Weighted patients who have no row in the design, never having been seen: they count in the model of who was. With `censoring` they
+        do not, as when they were censored is part of it.
 
     Source: Robins, Rotnitzky and Zhao (1994), Journal of the American Statistical Association 89:846, doi:10.1080/01621459.1994.10476818;
     Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x.
@@ -127,7 +139,8 @@ def corrections(
     arm_of = design.target["arm"].astype(str).to_numpy()
     f = np.ones(len(arm_of)) if counts is None else counts
     v = weights * f
-    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f, followed)
+    away = None if censoring is not None else unseen
+    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f, followed, away)
     n, h = len(arm_of), standardisation * f
     values = np.zeros((len(arms), observed.total.shape[1]))
     seen = np.zeros_like(values)
@@ -286,19 +299,25 @@ def _inverse_of_seen(
     covariates: pd.DataFrame,
     counts: Floats,
     followed: Floats,
+    unseen: Unseen | None,
 ) -> Floats:
     """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was.
 
     `followed` has the censoring weights, 0 for the censored: among the others, so weighted, visits are modelled.
     """
     made = followed.copy()
-    arms = pd.Series(arm_of, index=covariates.index, name="arm")
-    columns = pd.get_dummies(pd.concat([arms, covariates], axis=1), drop_first=True).to_numpy(dtype=float)
+    people = covariates.assign(arm=arm_of)
+    away = people.iloc[:0] if unseen is None else unseen.people[people.columns]
+    columns = pd.get_dummies(pd.concat([people, away]), drop_first=True).to_numpy(dtype=float)
+    own, others = columns[: len(people)], columns[len(people) :]
     for k in range(made.shape[1]):
         among = counted & (followed[:, k] > 0)
-        there = observed.there[among, k]
+        there = np.concatenate([observed.there[among, k], np.zeros(len(others))])
         if there.all() or not there.any():  # the latter is refused by arm
             continue
-        weighted = counts[among] * followed[among, k]
-        made[among, k] /= fitted_probabilities(columns[among], there.astype(float), weighted)
+        weighted = np.concatenate(
+            [counts[among] * followed[among, k], [] if unseen is None else unseen.counts]
+        )
+        fitted = fitted_probabilities(np.concatenate([own[among], others]), there.astype(float), weighted)
+        made[among, k] /= fitted[: int(among.sum())]
     return made

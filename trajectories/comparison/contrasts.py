@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from trajectories.cohort import Cohort
-from trajectories.comparison.augmented import AUGMENTABLE, Corrections, corrections
+from trajectories.comparison.augmented import AUGMENTABLE, Corrections, Unseen, corrections
 from trajectories.comparison.bootstrap import Bootstrap, replicates
 from trajectories.comparison.censoring import CensoringWeights
-from trajectories.comparison.standing import standing
-from trajectories.estimands.comparing import compared
+from trajectories.comparison.standing import numbers, standing
+from trajectories.estimands.comparing import DESCRIPTIVE, compared
 from trajectories.estimands.outcomes import Stabilisation
 from trajectories.estimands.population import Counted, ExtrapolationWarning, counted
 from trajectories.estimate import Estimate, EstimateSet, Question
@@ -208,11 +208,20 @@ def _by_draw(
     estimate: Estimate | Stabilisation, level: str, reference: str, over: str, scale: str
 ) -> Estimate | EstimateSet:
     if isinstance(estimate, Stabilisation):
+        said = _descriptive(estimate.change, level, reference, over)
         parts = {
-            name: compared(part, level, reference, over, scale) for name, part in estimate.estimates.items()
+            name: compared(part, level, reference, over, scale, said)
+            for name, part in estimate.estimates.items()
         }
         return EstimateSet(title=f"{level} compared with {reference}: {estimate.title}", estimates=parts)
-    return compared(estimate, level, reference, over, scale)
+    return compared(estimate, level, reference, over, scale, _descriptive(estimate, level, reference, over))
+
+
+def _descriptive(estimate: Estimate, level: str, reference: str, over: str) -> tuple[str, ...] | None:
+    """How many patients of each arm a contrast stands on, and that it is descriptive; None where it is not of arms."""
+    if estimate.asked is None or over != "arm":
+        return None
+    return (numbers(estimate.asked.fit.design, level, reference), DESCRIPTIVE)
 
 
 def _asked(
@@ -316,10 +325,22 @@ class _Job:
             self.window,
             None if counts is None else counts.loc[ids].to_numpy(dtype=float),
             self.seen if counts is None or self.seen is None else self.seen.remade(counts),
+            _unseen(weights, ids, counts),
         )
         rest = [dim for dim in standardised.dims if dim not in ("chain", "draw", "arm")]
         ordered = standardised.transpose("chain", "draw", "arm", *rest)
         return replace(stated, draws=ordered + found.values.reshape(ordered.shape[2:])), found
+
+
+def _unseen(weights: Weights, ids: list[Any], counts: pd.Series | None) -> Unseen:
+    """Patients with a weight who have no row in a design."""
+    values = weights.values[weights.values > 0]
+    away = values.index[~values.index.isin(ids)]
+    people = weights.candidates.loc[away]
+    return Unseen(
+        people=people.assign(arm=people["arm"].astype(str)),
+        counts=np.ones(len(away)) if counts is None else counts.loc[away].to_numpy(dtype=float),
+    )
 
 
 def _population(

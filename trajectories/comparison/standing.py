@@ -16,7 +16,7 @@ from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.weighting.values import Weights
 
-__all__ = ["baseline_fixed", "standing"]
+__all__ = ["baseline_fixed", "numbers", "standing"]
 
 ASSUMED = Doubt(
     "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, and every patient could "
@@ -53,7 +53,7 @@ def standing(
 ) -> tuple[str, ...]:
     """Say on how many patients a contrast stands, and what it assumes."""
     fit, design = asked.fit, asked.fit.design
-    said = [_numbers(design, level, reference, weights, found)]
+    said = [numbers(design, level, reference, weights, found)]
     counts = isinstance(fit.model, CountModel)
     if counts and _has_before(design) and {"period", "window"} & set(design.formula.columns):
         said.append(BEFORE)
@@ -128,9 +128,14 @@ def _not_adjusted(design: Design, weights: Weights) -> list[str]:
     ]
 
 
-def _numbers(
-    design: Design, level: str, reference: str, weights: Weights | None, found: Corrections | None
+def numbers(
+    design: Design,
+    level: str,
+    reference: str,
+    weights: Weights | None = None,
+    found: Corrections | None = None,
 ) -> str:
+    """Say on how many patients of each arm a contrast stands."""
     parts = []
     arms = [str(arm) for arm in design.target["arm"]]
     for arm in (level, reference):
