@@ -178,7 +178,9 @@ def test_target_is_the_population_that_was_named():
         for arm in ("old", "new"):  # both arms in the same people
             assert found.draws.sel(arm=arm).item() == pytest.approx(mean(women, men, arm), abs=1e-10)
         assert ("of arm" in found.definition) is (target != "everyone")
-    with pytest.raises(ValueError, match="target must be 'everyone', weights, or one of old, new, not 'treated'"):
+    with pytest.raises(
+        ValueError, match="target must be 'everyone', weights, or one of old, new, not 'treated'"
+    ):
         tj.expected_edss(fit, 0.5, target="treated")
 
 

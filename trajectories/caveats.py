@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-__all__ = ["PRIOR", "SIMULATED", "Caveat", "Doubt", "Mark", "converged", "marks_of", "not_converged", "warning_lines"]
+__all__ = [
+    "PRIOR",
+    "SIMULATED",
+    "Caveat",
+    "Doubt",
+    "Mark",
+    "converged",
+    "marks_of",
+    "not_converged",
+    "warning_lines",
+]
 
 
 class Mark(Enum):
