@@ -43,6 +43,34 @@ class Scaling:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class EstimatedWeights:
+    """How the weights of a design's patients depend on estimated parameters, and these on patients.
+
+    Parameters
+    ----------
+    influence
+        Of every patient on the estimated parameters: those of the design in its order, then others who took part in the estimation.
+    slopes
+        Of the weights of the design's patients in the parameters: patients × parameters.
+    """
+
+    influence: Floats
+    slopes: Floats
+
+    def meat(self, scores: Floats, weights: Floats) -> Floats:
+        """Sum of the squares of the scores (patients × …, with weights), each with the patient's part in the estimated weights.
+
+        Σ_i (w_i s_i + Ġ' φ_i)(…)' with Ġ = Σ_j ẇ_j s_j', ẇ the slopes and φ the influence.
+
+        Source: Pierce (1982), Annals of Statistics 10:475, doi:10.1214/aos/1176345788.
+        """
+        turned = self.slopes.T @ (scores / weights[:, None])
+        total = self.influence @ turned
+        total[: len(scores)] += scores
+        return np.asarray(total.T @ total)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
     """The labelled arrays that a model is fitted to, and what is needed to evaluate its formula elsewhere.
 
@@ -69,6 +97,8 @@ class Design:
         was loaded.
     weights
         Weights of the patients, which multiply their integrated log-likelihoods; None for 1 each.
+    estimation
+        How these weights were estimated; None where they are taken as known.
     """
 
     formula: ParsedFormula
@@ -82,6 +112,7 @@ class Design:
     index_date: str
     patient_ids: tuple[Any, ...] | None = field(default=None, repr=False)
     weights: Floats | None = field(default=None, repr=False)
+    estimation: EstimatedWeights | None = field(default=None, repr=False)
 
     @property
     def outcome(self) -> Floats:
@@ -97,6 +128,12 @@ class Design:
         """The places of the rows of each patient."""
         order = np.argsort(self.patient, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.patient, minlength=self.n_patients))[:-1])
+
+    def meat(self, scores: Floats) -> Floats:
+        """Σ_i s_i s_i' of the patients' scores (patients × parameters, with their weights), allowing for the estimation of the weights."""
+        if self.estimation is None or self.weights is None:
+            return np.asarray(scores.T @ scores)
+        return self.estimation.meat(scores, self.weights)
 
     @property
     def n_patients(self) -> int:

@@ -80,7 +80,8 @@ def contrast(
         probability of still being followed at the time, given the history up to it, times that of a visit among those who are.
     bootstrap
         For maximum likelihood: weights, outcome model and standardisation estimated again in every replicate, clustered by patient. Without
-        it draws take the weights as known: from the normal approximation of the fit, or of the patients' influence when augmented.
+        it draws are from the normal approximation of the fit, or of the patients' influence when augmented, which allows for the estimation of
+        propensities; matched sets, balancing and trimmed weights are taken as known, and so is the target of the fit's own.
 
     Returns
     -------
@@ -156,6 +157,7 @@ def contrast(
     job = _Job(
         pair=(level, reference),
         refitter=Refitter.of(fit),
+        point=Point.of(fit),
         cohort=fit.cohort,
         question=replace(asked, fit=None),
         weights=weights,
@@ -164,7 +166,7 @@ def contrast(
         window=window,
         seen=seen,
     )
-    stated, found = job.at(Point.of(fit), weights)
+    stated, found = job.at(job.point, weights)
     point = stated.draws
     if augmented and scale == "ratio" and bool((point <= 0).any()):
         raise ValueError(
@@ -173,7 +175,9 @@ def contrast(
         )
     if bootstrap is None:
         assert found is not None
-        arms, source = _normal(point, found, scale), "the normal approximation of the patients' influence"
+        assert weights is not None
+        influence = _with_estimation(job, found, weights)
+        arms, source = _normal(point, influence, scale), "the normal approximation of the patients' influence"
     else:
         values, failed = replicates(job.replicate, fit.cohort, bootstrap)
         arms = point.isel(chain=0, draw=0, drop=True) * xr.DataArray(np.ones(len(values)), dims="draw")
@@ -270,6 +274,7 @@ class _Job:
 
     pair: tuple[str, str]
     refitter: Refitter
+    point: Point = field(repr=False)
     cohort: Cohort = field(repr=False)
     question: Question
     weights: Weights | None
@@ -367,12 +372,40 @@ def _few(n: int) -> str:
     return f"{n} replicates are few: even of a right bootstrap, 95 % intervals hold about {share:.1%}; take 500 or more"
 
 
-def _normal(point: xr.DataArray, found: Corrections, scale: str) -> xr.DataArray:
+def _with_estimation(job: _Job, found: Corrections, weights: Weights) -> Floats:
+    """What each patient adds to the arms' values (patients × cells), through the estimated propensities too where they are known.
+
+    A patient moves the estimated parameters of the propensities, and these the weights and the target population: the slopes of the values
+    in the parameters are central differences.
+    """
+    n = len(found.influence)
+    own = pd.DataFrame(found.influence.reshape(n, -1) / n, index=list(job.refitter.design.patient_ids or ()))
+    made = weights.estimation
+    if made is None:
+        return own.to_numpy()
+    point = job.point
+    slopes = []
+    for k in made.influence:
+        step = 0.05 * float(np.sqrt((made.influence[k] ** 2).sum()))
+        ends = []
+        for side in (step, -step):
+            moved = replace(
+                weights,
+                values=(weights.values + side * made.values[k]).clip(lower=0.0),
+                standardisation=(weights.standardisation + side * made.standardisation[k]).clip(lower=0.0),
+            )
+            ends.append(job.at(point, moved)[0].draws.to_numpy().ravel())
+        slopes.append((ends[0] - ends[1]) / (2 * step))
+    through = pd.DataFrame(
+        made.influence.to_numpy() @ np.stack(slopes), index=made.influence.index, columns=own.columns
+    )
+    return own.add(through, fill_value=0.0).to_numpy()
+
+
+def _normal(point: xr.DataArray, influence: Floats, scale: str) -> xr.DataArray:
     """Draws of the arms' values from the normal approximation, on the log scale for ratios: chain (1) × draw × …."""
     centre = point.isel(chain=0, draw=0).to_numpy()
-    flat, n = centre.ravel(), len(found.influence)
-    influence = found.influence.reshape(n, -1)
-    covariance = influence.T @ influence / n**2
+    flat, covariance = centre.ravel(), influence.T @ influence
     ratio = scale == "ratio" and bool((flat > 0).all())
     if ratio:
         covariance, flat = covariance / np.outer(flat, flat), np.log(flat)

@@ -76,7 +76,14 @@ def standing(
     if bootstrapped and any(made is not None and not made.recipe.fractional for made in used):
         said.append("the weights (matched sets, or given by hand) were held as they are in the bootstrap")
     if isinstance(fit, PointFit) and not bootstrapped and weights is not None:
-        said.append("the weights are taken as known: bootstrap=tj.Bootstrap() allows for their estimation")
+        if weights.estimation is None:
+            said.append(
+                "the weights are taken as known: bootstrap=tj.Bootstrap() allows for their estimation"
+            )
+        elif not augmented:
+            said.append(
+                "the target population of the weights is taken as known: bootstrap=tj.Bootstrap() allows for its estimation"
+            )
     return tuple(said)
 
 

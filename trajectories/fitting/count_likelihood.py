@@ -7,7 +7,7 @@ with statsmodels, MASS and glmmTMB.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,10 +140,11 @@ def loglik(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Weighting:
-    """Weights of rows, and the cluster of each row, 0, 1, …, whose scores are summed in the sandwich."""
+    """Weights of rows, the cluster of each row, 0, 1, …, whose scores are summed, and the sum of squares of these for the sandwich."""
 
     weights: Floats
     cluster: Ints
+    meat: Callable[[Floats], Floats]
 
 
 def maximum(
@@ -189,8 +190,7 @@ def maximum(
     poisson = _newton(data, _poisson_start(data), np.zeros(max(groups, 1)))
     found = [poisson] if group is None else _from_starts(data, poisson[0], groups)
     coefficients, dispersion = max(found, key=lambda point: data.value(*point))
-    cluster = None if weighting is None else weighting.cluster
-    top = _on_user_scale(data, coefficients, dispersion, scaling, cluster, poisson=group is None)
+    top = _on_user_scale(data, coefficients, dispersion, scaling, weighting, poisson=group is None)
     if group is None or not profiles:
         return top
     followed = tuple(_profile(data, coefficients, dispersion, g) for g in range(len(dispersion)))
@@ -311,7 +311,7 @@ def _on_user_scale(
     coefficients: Floats,
     dispersion: Floats,
     scaling: Scaling,
-    cluster: Ints | None,
+    weighting: Weighting | None,
     *,
     poisson: bool,
 ) -> Maximum:
@@ -321,10 +321,10 @@ def _on_user_scale(
     to_user[np.arange(1, k), np.arange(1, k)] = 1 / scaling.sd
     to_user[0, 1:k] = -scaling.mean / scaling.sd
     bread = np.linalg.inv(-hessian)
-    if cluster is not None:
-        meat = np.zeros((int(cluster.max()) + 1, len(bread)))
-        np.add.at(meat, cluster, scores)
-        bread = bread @ (meat.T @ meat) @ bread
+    if weighting is not None:
+        summed = np.zeros((int(weighting.cluster.max()) + 1, len(bread)))
+        np.add.at(summed, weighting.cluster, scores)
+        bread = bread @ weighting.meat(summed) @ bread
     inner = to_user @ bread @ to_user.T
     size = k if poisson else k + len(dispersion)
     covariance = np.full((size, size), np.nan)

@@ -69,7 +69,9 @@ class MarginalFit:
         Source: White (1982), Econometrica 50:1, doi:10.2307/1912526.
         """
         scores = self.likelihood.scores(self.theta)
-        return np.asarray(self.covariance @ (scores.T @ scores) @ self.covariance)
+        bread = np.where(np.isnan(self.covariance), 0.0, self.covariance)  # what is held on a boundary stays there
+        covariance = bread @ self.adaptor.design.meat(scores) @ bread
+        return np.where(np.isnan(self.covariance), np.nan, covariance)
 
     @property
     def weighted(self) -> bool:

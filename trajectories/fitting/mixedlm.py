@@ -422,7 +422,7 @@ def _sandwich(
     shifts = step * np.eye(len(at))
     scores = np.stack([(terms(at + s) - terms(at - s)) / (2 * step) for s in shifts], axis=1)
     scores *= np.asarray(design.weights)[:, None]
-    meat = scores.T @ scores
+    meat = design.meat(scores)
     return (
         covariance @ meat[:p, :p] @ covariance,
         peak.covariance @ meat[p:, p:] @ peak.covariance,

@@ -19,7 +19,7 @@ from trajectories.fitting.fit import row_name
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.marginal_peak import Report, silent
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import Design, EstimatedWeights, MixedModel
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.weighting.values import Weights
@@ -104,7 +104,9 @@ class PointFit:
         simulated = (SIMULATED,) if self.design.simulated else ()
         # a classical fit of counts says in its own notes what it makes of several rows a patient
         limits = () if isinstance(self.solution, CountFit) else self.model.limitations(self.design)
-        weighted = () if self.weights is None else (_weighted(self.weights), *self.weights.caveats)
+        weighted = (
+            () if self.weights is None else (_weighted(self.weights, self.method), *self.weights.caveats)
+        )
         said = (*simulated, *self.design.excluded, *limits, *self.solution.notes, *weighted)
         return tuple(dict.fromkeys(said))
 
@@ -288,7 +290,8 @@ def maximise(
     weights
         What each patient counts, from `tj.weights` and its relatives: Σ_i w_i log L_i is maximised, with L_i the patient's integral, as the
         rows inside it are one person's. Patients without a weight, or with 0, are left out and counted. Standard errors are then
-        the sandwich, clustered by patient, which takes the weights as known.
+        the sandwich, clustered by patient. It allows for the estimation of propensities; matched sets, balancing and trimmed weights are
+        taken as known, and by a GEE all are.
     progress
         Whether to show, in a terminal, how far a search with integrals is.
 
@@ -359,13 +362,31 @@ def _weighted_design(model: MixedModel, cohort: Cohort, weights: Weights) -> Des
     left_out = [f"{len(ids) - len(kept)} of {len(ids)} patients have no weight and were left out"] * (
         len(kept) < len(ids)
     )
-    return replace(design, weights=own / own.mean(), excluded=(*left_out, *design.excluded))
+    return replace(
+        design,
+        weights=own / own.mean(),
+        estimation=_estimation(weights, design, float(own.mean())),
+        excluded=(*left_out, *design.excluded),
+    )
 
 
-def _weighted(weights: Weights) -> str:
-    return (
-        f"weighted: {weights.description} Standard errors are robust and take the weights as known; a bootstrap that makes them anew "
-        "(tj.contrast) allows for their estimation"
+def _estimation(weights: Weights, design: Design, mean: float) -> EstimatedWeights | None:
+    """How the weights of a design depend on what was estimated for them."""
+    made = weights.estimation
+    if made is None:
+        return None
+    ids = pd.Index(list(design.patient_ids or ()))
+    order = ids.append(made.influence.index.difference(ids, sort=False))
+    return EstimatedWeights(
+        influence=made.influence.loc[order].to_numpy(), slopes=made.values.loc[ids].to_numpy() / mean
+    )
+
+
+def _weighted(weights: Weights, method: Method) -> str:
+    return f"weighted: {weights.description} Standard errors are robust and " + (
+        "take the weights as known; a bootstrap that makes them anew (tj.contrast) allows for their estimation"
+        if weights.estimation is None or method == "gee"
+        else "allow for the estimation of the propensities"
     )
 
 

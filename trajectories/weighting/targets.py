@@ -13,9 +13,10 @@ from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.weighting.cases import Cases, by_arm
 from trajectories.weighting.errors import WeightingError
+from trajectories.weighting.multinomial import probabilities_of
 from trajectories.weighting.positivity import positivity
 from trajectories.weighting.scores import Propensity, kept, refitted
-from trajectories.weighting.values import Target, Weights, normalised
+from trajectories.weighting.values import Estimation, Target, Weights, normalised
 
 __all__ = ["Trim", "check_target", "counted_quantile", "weights"]
 
@@ -172,9 +173,8 @@ def _weighted(scores: Propensity, recipe: _Recipe, *, accepted: bool, judged: bo
     caveats = list(positivity(scores, recipe.target, recipe.treated, accepted=accepted)) if judged else []
     if scores.simulated:
         caveats.append(SIMULATED)
-    cases, e = scores.cases, scores.probabilities.to_numpy()
-    h = _tilt(e, recipe, cases)
-    raw = h / e[np.arange(len(e)), cases.code]
+    cases = scores.cases
+    raw, counted = _of_probabilities(scores.probabilities.to_numpy(), recipe, cases)
     if recipe.stabilised:
         counts = np.bincount(cases.code, weights=cases.counts)
         raw = raw * (counts / counts.sum())[cases.code]
@@ -183,13 +183,53 @@ def _weighted(scores: Propensity, recipe: _Recipe, *, accepted: bool, judged: bo
         notes.append(note)
     arm = cases.named()
     values, scales = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms, cases.counts)
-    counted = h if recipe.treated is None else (cases.code == cases.arms.index(recipe.treated)).astype(float)
     return Weights(
         values=values, standardisation=pd.Series(counted, index=cases.patients, name="standardisation"), arm=arm, arms=cases.arms,
         target=recipe.target, treated=recipe.treated, description=_describe(recipe), caveats=tuple(caveats), notes=tuple(notes),
         candidates=everybody.covariates.assign(arm=everybody.named()), cohort_sizes=everybody.cohort_sizes, scales=scales,
         probabilities=scores.probabilities, simulated=scores.simulated, recipe=recipe,
+        # a replicate of a bootstrap needs no standard errors
+        estimation=None if trim is not None or cases.counts is not None else _estimation(scores, recipe),
     )  # fmt: skip
+
+
+def _of_probabilities(e: Floats, recipe: _Recipe, cases: Cases) -> tuple[Floats, Floats]:
+    """Unscaled weights h/e, and what patients count in the target: h, for ATT the indicator of the treated arm."""
+    h = _tilt(e, recipe, cases)
+    raw = h / e[np.arange(len(e)), cases.code]
+    if recipe.treated is None:
+        return raw, h
+    return raw, (cases.code == cases.arms.index(recipe.treated)).astype(float)
+
+
+def _estimation(scores: Propensity, recipe: _Recipe) -> Estimation:
+    """Influence of patients on the coefficients of the propensities, and slopes of the weights, by central differences."""
+    cases, b = scores.cases, scores.coefficients
+    f = np.ones(len(cases.X)) if cases.counts is None else cases.counts
+    Z = np.column_stack([np.ones(len(cases.X)), cases.X])
+    others = np.arange(1, len(cases.arms))
+    rest = (cases.code[:, None] == others) - scores.probabilities.to_numpy()[:, 1:]
+    score = (f[:, None, None] * rest[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
+    arm = cases.named()
+
+    def at(coefficients: Floats) -> tuple[Floats, Floats]:
+        raw, counted = _of_probabilities(probabilities_of(cases.X, coefficients), recipe, cases)
+        values, _ = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms, cases.counts)
+        return values.to_numpy(), counted
+
+    slopes = []
+    for k, se in enumerate(np.sqrt(np.diag(scores.covariance))):
+        step = np.zeros(b.size)
+        step[k] = 1e-4 * se
+        moved = step.reshape(b.shape[1], b.shape[0]).T  # arm, then term
+        up, down = at(b + moved), at(b - moved)
+        slopes.append([(one - other) / (2 * step[k]) for one, other in zip(up, down, strict=True)])
+    index = cases.patients
+    return Estimation(
+        influence=pd.DataFrame(score @ scores.covariance, index=index),
+        values=pd.DataFrame(np.stack([of for of, _ in slopes], axis=1), index=index),
+        standardisation=pd.DataFrame(np.stack([of for _, of in slopes], axis=1), index=index),
+    )
 
 
 def _tilt(e: Floats, recipe: _Recipe, cases: Cases) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trajectories.caveats import marks_of
 from trajectories.cohort import Cohort
 
-__all__ = ["Recipe", "Target", "Weights", "normalised"]
+__all__ = ["Estimation", "Recipe", "Target", "Weights", "normalised"]
 
 type Target = Literal["ATE", "ATT", "ATO", "matching"]
 
@@ -27,6 +27,25 @@ class Recipe(Protocol):
 
     def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
         """Make the weights of another cohort, or of patients who count differently, in the same way."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimation:
+    """How weights depend on the estimated parameters γ of the propensities, and these on the patients: what standard errors need.
+
+    To first order γ̂ − γ is the sum of `influence` over patients, and a weight moves by its slope times γ̂ − γ.
+
+    Parameters
+    ----------
+    influence
+        Patients of the propensity model × parameters, index `patient`.
+    values, standardisation
+        Slopes of what the weights have under these names: weighted patients × parameters, index `patient`.
+    """
+
+    influence: pd.DataFrame = field(repr=False)
+    values: pd.DataFrame = field(repr=False)
+    standardisation: pd.DataFrame = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -68,6 +87,8 @@ class Weights:
         Whether the cohort is simulated.
     recipe
         How to make them again.
+    estimation
+        How they depend on what was estimated; None where it is not known, and where patients were trimmed.
 
     Examples
     --------
@@ -94,6 +115,7 @@ class Weights:
     notes: tuple[str, ...] = ()
     simulated: bool = False
     recipe: Recipe = field(repr=False)
+    estimation: Estimation | None = field(default=None, repr=False)
 
     @property
     def covariates(self) -> pd.DataFrame:
