@@ -65,17 +65,14 @@ def edss_contrasts(cohort: tj.Cohort, overlap: tj.Weights) -> dict[str, tj.Estim
         weights=overlap,
     )
 
-    def difference(fit: tj.PointFit, **how: object) -> tj.Estimate:
-        made = tj.contrast(tj.expected_edss(fit, AT), ARM, REFERENCE, **how)  # type: ignore[arg-type]
-        assert isinstance(made, tj.Estimate)
-        return made
-
+    unadjusted, standardised, reweighted = (tj.expected_edss(fit, AT) for fit in (naive, adjusted, weighted))
+    bootstrap = tj.Bootstrap(n=200, seed=1)
     return {
-        "as observed, unadjusted": difference(naive),
-        "standardised": difference(adjusted, weights=overlap),
-        "weighted": difference(weighted, weights=overlap),
-        "doubly robust": difference(
-            adjusted, weights=overlap, augmented=True, bootstrap=tj.Bootstrap(n=200, seed=1)
+        "as observed, unadjusted": tj.contrast(unadjusted, ARM, REFERENCE),
+        "standardised": tj.contrast(standardised, ARM, REFERENCE, weights=overlap),
+        "weighted": tj.contrast(reweighted, ARM, REFERENCE, weights=overlap),
+        "doubly robust": tj.contrast(
+            standardised, ARM, REFERENCE, weights=overlap, augmented=True, bootstrap=bootstrap
         ),
     }
 
@@ -100,13 +97,11 @@ def main() -> None:
         tj.relapse_rate(counts), ARM, REFERENCE, scale="ratio", weights=overlap, augmented=True,
         bootstrap=tj.Bootstrap(n=500, seed=2),
     )  # fmt: skip
-    assert isinstance(ratio, tj.Estimate)
     print(ratio)
 
     # The same by a posterior, standardised over the overlap (Bayesian bootstrap of its patients): it gives probabilities.
     posterior = tj.sample(models.RelapseCounts(formula, windows=(0.0, None)), cohort, seed=3)
     bayes = tj.contrast(tj.relapse_rate(posterior), ARM, REFERENCE, scale="ratio", weights=overlap)
-    assert isinstance(bayes, tj.Estimate)
     print(f"Pr(rate ratio < 1), by the posterior: {chance(bayes.probability(below=1.0).item())}")
 
     # Who benefits: the formula must let the effect depend on the covariate.

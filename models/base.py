@@ -43,29 +43,34 @@ class Scaling:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EstimatedWeights:
-    """How the weights of a design's patients depend on estimated parameters, and these on patients.
+class PatientWeights:
+    """Weights of a design's patients, and where these were estimated, how they depend on parameters and these on patients.
 
     Parameters
     ----------
+    values
+        One a patient; each multiplies the patient's integrated log-likelihood.
     influence
-        Of every patient on the estimated parameters: those of the design in its order, then others who took part in the estimation.
+        Of every patient on the estimated parameters: those of the design in its order, then others who took part in the estimation; None for
+        weights that are taken as known.
     slopes
-        Of the weights of the design's patients in the parameters: patients × parameters.
+        Of the weights in these parameters: patients × parameters.
     """
 
-    influence: Floats
-    slopes: Floats
+    values: Floats
+    influence: Floats | None = None
+    slopes: Floats | None = None
 
-    def meat(self, scores: Floats, weights: Floats) -> Floats:
+    def meat(self, scores: Floats) -> Floats:
         """Sum of the squares of the scores (patients × …, with weights), each with the patient's part in the estimated weights.
 
         Σ_i (w_i s_i + Ġ' φ_i)(…)' with Ġ = Σ_j ẇ_j s_j', ẇ the slopes and φ the influence.
 
         Source: Pierce (1982), Annals of Statistics 10:475, doi:10.1214/aos/1176345788.
         """
-        turned = self.slopes.T @ (scores / weights[:, None])
-        total = self.influence @ turned
+        if self.influence is None or self.slopes is None:
+            return np.asarray(scores.T @ scores)
+        total = self.influence @ (self.slopes.T @ (scores / self.values[:, None]))
         total[: len(scores)] += scores
         return np.asarray(total.T @ total)
 
@@ -96,9 +101,7 @@ class Design:
         The identifiers of the patients of `target`, in its order, which link a design to weights; never printed or saved, and None in what
         was loaded.
     weights
-        Weights of the patients, which multiply their integrated log-likelihoods; None for 1 each.
-    estimation
-        How these weights were estimated; None where they are taken as known.
+        Of the patients; None for 1 each.
     """
 
     formula: ParsedFormula
@@ -111,8 +114,7 @@ class Design:
     simulated: bool
     index_date: str
     patient_ids: tuple[Any, ...] | None = field(default=None, repr=False)
-    weights: Floats | None = field(default=None, repr=False)
-    estimation: EstimatedWeights | None = field(default=None, repr=False)
+    weights: PatientWeights | None = field(default=None, repr=False)
 
     @property
     def outcome(self) -> Floats:
@@ -131,9 +133,12 @@ class Design:
 
     def meat(self, scores: Floats) -> Floats:
         """Σ_i s_i s_i' of the patients' scores (patients × parameters, with their weights), allowing for the estimation of the weights."""
-        if self.estimation is None or self.weights is None:
-            return np.asarray(scores.T @ scores)
-        return self.estimation.meat(scores, self.weights)
+        return np.asarray(scores.T @ scores) if self.weights is None else self.weights.meat(scores)
+
+    @property
+    def weight_values(self) -> Floats | None:
+        """The weights of the patients as numbers; None for 1 each."""
+        return None if self.weights is None else self.weights.values
 
     @property
     def n_patients(self) -> int:
@@ -164,6 +169,19 @@ class Design:
     def patients_in(self, arm: str | None) -> int:
         """How many patients of the design are in an arm, or in all."""
         return self.n_patients if arm is None else int((self.target["arm"].astype(str) == arm).sum())
+
+    def placed(self, rows: pd.DataFrame, arm: str, years: float) -> pd.DataFrame:
+        """Set everybody's arm, if the formula has it, and time."""
+        placed = rows.assign(years=years, day=years * 365.25)
+        if self.compares_arms:
+            placed["arm"] = pd.Categorical([arm] * len(rows), categories=list(self.arms), ordered=True)
+        missing = [name for name in self.formula.columns if name not in placed]
+        if missing:
+            raise FormulaError(
+                f"the formula uses {', '.join(missing)}, which belongs to single visits: an estimand would need its value. "
+                f"Estimands set the time ({', '.join(VISIT_TIME)}), the arm and patients' covariates only."
+            )
+        return placed
 
     def at(self, rows: pd.DataFrame) -> Matrices:
         """Evaluate the formula on hypothetical rows."""

@@ -17,6 +17,7 @@ from trajectories.fitting.influence import influence
 from trajectories.fitting.leave_one_out import leave_one_out
 from trajectories.fitting.likelihood_tests import likelihood_ratio
 from trajectories.fitting.reweighted import Refitter
+from trajectories.models.base import PatientWeights
 
 REFERENCE = Path(__file__).parent / "reference"
 NUMBERS = pd.read_csv(REFERENCE / "contrast_reference.csv").set_index(["case", "quantity"])["value"]
@@ -111,7 +112,7 @@ def test_weighted_counts_against_svyglm_and_a_sandwich_by_hand():
     w = overlap.values.reindex(table["patient"]).to_numpy()
     data = CountData(
         counts=table["after"].to_numpy(), exposure=table["exposure"].to_numpy(), X=X, terms=("arm[o]", "arm[a]", "age"),
-        patient=np.arange(len(table)), weights=w / w.mean(),
+        patient=np.arange(len(table)), weights=PatientWeights(values=w / w.mean()),
     )  # fmt: skip
     for family in ("poisson", "negative binomial"):
         frame = count_likelihood(data, family=family).to_frame()
@@ -134,7 +135,7 @@ def test_weighted_gaussian_against_normal_densities_by_brute_force(cohort):
     fit = tj.maximise(GAUSSIAN, cohort, weights=weighted(cohort, values))
     design = fit.design
     X = np.column_stack([np.ones(len(design.frame)), design.formula.matrices.X])
-    Z, y, w = design.formula.matrices.Z, design.outcome, design.weights
+    Z, y, w = design.formula.matrices.Z, design.outcome, design.weight_values
     rows = design.rows_by_patient()
 
     def terms(theta):
@@ -176,7 +177,7 @@ def test_errors_are_those_of_the_infinitesimal_jackknife(cohort, name):
     model, options = MODELS[name]
     values = 1.0 + 0.5 * np.tile([1.0, -1.0, 0.0], 16)
     fit = tj.maximise(model, cohort, weights=weighted(cohort, values), progress=False, **options)
-    refitter, own = Refitter.of(fit), fit.design.weights
+    refitter, own = Refitter.of(fit), fit.design.weight_values
 
     def with_more(i, share):
         changed = np.where(np.arange(48) == i, (1 + share) * own, own)
@@ -220,7 +221,7 @@ def test_patients_without_weight_are_left_out_and_counted(cohort):
     assert fit.design.n_patients == 38
     assert list(fit.design.patient_ids) == kept
     assert "10 of 48 patients have no weight and were left out" in fit.caveats
-    assert fit.design.weights.mean() == pytest.approx(1.0)
+    assert fit.design.weight_values.mean() == pytest.approx(1.0)
     alone = cohort.only(kept)
     again = tj.maximise(GAUSSIAN, alone, weights=tj.weights_of(alone, series[series > 0]))
     assert fit.summary()["estimate"].to_numpy() == pytest.approx(

@@ -52,9 +52,9 @@ class Question:
     fit: Any
     options: Mapping[str, Any]
 
-    def again(self, fit: Any = None, **options: Any) -> Estimate:
-        """Ask again, of another fit or with other options."""
-        made: Estimate = self.verb(self.fit if fit is None else fit, **{**self.options, **options})
+    def again(self) -> Estimate:
+        """Ask it; of another fit, or with other options, after `dataclasses.replace`."""
+        made: Estimate = self.verb(self.fit, **self.options)
         return made
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from trajectories.formulas import Matrices
-from trajectories.models.base import Floats
+from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.cutpoints import SHRINKAGE, averaged_cumulative
 from trajectories.models.blocks.densities import Link
 
@@ -17,6 +17,7 @@ __all__ = [
     "level_probabilities",
     "level_probabilities_by_row",
     "patient_variance",
+    "some_samples",
 ]
 
 # Up to this many different rows are averaged one by one; more are gathered on a grid of the linear predictor, if that has fewer points.
@@ -27,6 +28,13 @@ def flat(array: xr.DataArray) -> Floats:
     """Return chain × draw × … as samples × …."""
     values = array.transpose("chain", "draw", ...).to_numpy()
     return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
+
+
+def some_samples(parameters: xr.Dataset, part: slice | Ints) -> xr.Dataset:
+    """Take some samples of all chains, as one chain, without what belongs to single patients and visits."""
+    dropped = [name for name in parameters if {"patient", "visit"} & set(parameters[name].dims)]
+    kept = parameters.drop_vars(dropped).stack(sample=("chain", "draw"), create_index=False).isel(sample=part)
+    return kept.drop_vars(["chain", "draw"], errors="ignore").rename(sample="draw").expand_dims("chain")
 
 
 def distribution(distance: Floats, link: Link) -> Floats:

@@ -25,14 +25,14 @@ from trajectories.estimands.over_time import (
     severity_probability,
     slope,
 )
-from trajectories.estimands.population import Fitted, hypothetical
+from trajectories.estimands.population import Fitted
 from trajectories.estimands.rates import relapse_rate
 from trajectories.estimate import Question
 from trajectories.models.base import Design, EdssModel, Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 
-__all__ = ["AUGMENTABLE", "Corrections", "Unseen", "corrections", "observed_share"]
+__all__ = ["AUGMENTABLE", "Corrections", "Unseen", "corrections"]
 
 AUGMENTABLE = (
     expected_edss,
@@ -192,11 +192,6 @@ def _followed(
     return np.column_stack([w.to_numpy(dtype=float) for w in weights])
 
 
-def observed_share(fit: Fitted, asked: Question, window: float) -> Floats:
-    """Share of the patients of the design whose outcome was seen: cell."""
-    return np.asarray(_observed(fit, asked, window).there.mean(axis=0))
-
-
 def _observed(fit: Fitted, asked: Question, window: float) -> _Outcomes:
     design, options = fit.design, asked.options
     if isinstance(fit.model, CountModel):
@@ -258,14 +253,14 @@ def _predicted(fit: Fitted, asked: Question, arm: str) -> Floats:
         )
         columns = [
             fit.model.expectation(
-                parameters, design.at(hypothetical(design, placed_at(design, design.target, cell), arm, 0.0))
+                parameters, design.at(design.placed(placed_at(design, design.target, cell), arm, 0.0))
             )
             for cell in levels
         ]
         return np.stack([column.to_numpy()[0, 0] for column in columns], axis=-1)
 
     def mean(t: float) -> Floats:
-        matrices = design.at(hypothetical(design, design.target, arm, t))
+        matrices = design.at(design.placed(design.target, arm, t))
         if asked.verb is severity_probability and isinstance(fit.model, EdssModel):
             first = int(edss.code(options["threshold"]))
             return np.asarray(fit.model.levels_by_row(parameters, matrices)[0][:, first:].sum(axis=1))

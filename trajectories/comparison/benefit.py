@@ -181,7 +181,6 @@ def benefit(
         )
     over, design = _covariate(estimate, over), estimate.asked.fit.design
     effects = contrast(estimate, level, reference, scale=scale, weights=weights, bootstrap=bootstrap)
-    assert isinstance(effects, Estimate)
     single = [dim for dim in effects.draws.dims[2:] if dim != over]
     draws = effects.draws.isel(dict.fromkeys(single, 0), drop=True)
     target = design.target[design.target["arm"].astype(str).isin([level, reference])]

@@ -16,8 +16,9 @@ from trajectories.comparison.strategies import NATURAL, Duration, Strategy, ends
 from trajectories.formulas import FormulaError, parse, variables
 from trajectories.formulas.syntax import response_of
 from trajectories.printing import sentence
+from trajectories.weighting.tilting import kish
 
-__all__ = ["CensoringWeights", "censoring_weights"]
+__all__ = ["CensoringWeights", "censoring_weights", "check_truncate"]
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
@@ -146,7 +147,7 @@ class CensoringWeights:
                         "mean": w.mean() if len(w) else np.nan,
                         "largest": w.max() if len(w) else np.nan,
                         "truncated": int((weights < uncut).to_numpy()[mine & there].sum()),
-                        "effective": w.sum() ** 2 / (w**2).sum() if len(w) else 0.0,
+                        "effective": kish(w) if len(w) else 0.0,
                     }
                 )
         made = pd.DataFrame(rows).set_index(["arm", "years"])
@@ -226,10 +227,7 @@ def censoring_weights(
         raise FormulaError(
             f"{formula!r} must begin with 'censored ~', as in 'censored ~ arm + years + edss_now'."
         )
-    if truncate is not None and not 0.5 <= truncate < 1:
-        raise ValueError(
-            f"truncate is a quantile from 0.5 to below 1, such as 0.99, or None, not {truncate}."
-        )
+    check_truncate(truncate)
     if every.in_days < 1:
         raise ValueError("intervals must be at least a day long.")
     ends = ends_of_followup(cohort, strategy)
@@ -254,6 +252,14 @@ def censoring_weights(
         notes=(*notes, *_said(truncate), *((SIMULATED,) if cohort.simulated else ())), _rows=rows,
         _survival=_survival(rows, pd.factorize(ends["arm"])[0], np.ones(len(ends))),
     )  # fmt: skip
+
+
+def check_truncate(truncate: float | None) -> None:
+    """Raise a ValueError unless weights can be cut at this quantile of theirs; None is no cut."""
+    if truncate is not None and not 0.5 <= truncate < 1:
+        raise ValueError(
+            f"truncate is a quantile from 0.5 to below 1, such as 0.99, or None, not {truncate}."
+        )
 
 
 def _said(truncate: float | None) -> tuple[str, ...]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal, overload
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from trajectories.cohort import Cohort
-from trajectories.comparison.augmented import AUGMENTABLE, Corrections, Unseen, corrections
+from trajectories.comparison.arm_values import Job, influence_of
+from trajectories.comparison.augmented import AUGMENTABLE
 from trajectories.comparison.bootstrap import Bootstrap, replicates
 from trajectories.comparison.censoring import CensoringWeights
 from trajectories.comparison.standing import numbers, standing
 from trajectories.estimands.comparing import DESCRIPTIVE, compared
 from trajectories.estimands.outcomes import Stabilisation
-from trajectories.estimands.population import Counted, ExtrapolationWarning, counted
 from trajectories.estimate import Estimate, EstimateSet, Question
 from trajectories.fitting.point import PointFit
 from trajectories.fitting.reweighted import Point, Refitter
-from trajectories.models.base import Design, Floats
+from trajectories.models.base import Floats
 from trajectories.weighting.values import Weights
 
 __all__ = ["contrast"]
@@ -32,6 +29,30 @@ DRAWS = 4000
 FEW = 400
 
 
+@overload
+def contrast(
+    estimate: Estimate,
+    level: str,
+    reference: str,
+    *,
+    over: str = ...,
+    scale: Literal["difference", "ratio"] = ...,
+    target: str | None = ...,
+    weights: Weights | None = ...,
+    augmented: bool = ...,
+    window: float = ...,
+    seen: CensoringWeights | None = ...,
+    bootstrap: Bootstrap | None = ...,
+) -> Estimate: ...
+@overload
+def contrast(
+    estimate: Stabilisation,
+    level: str,
+    reference: str,
+    *,
+    over: str = ...,
+    scale: Literal["difference", "ratio"] = ...,
+) -> EstimateSet: ...
 def contrast(
     estimate: Estimate | Stabilisation,
     level: str,
@@ -133,11 +154,22 @@ def contrast(
     asked, weights = _asked(estimate.asked, target, weights)
     _check_weights(asked, weights)
     if not augmented and bootstrap is None:
-        again = asked.again()
         said = standing(asked, level, reference, weights, augmented=False, bootstrapped=False)
-        return compared(again, level, reference, over, scale, said)
-    fit = asked.fit
-    if not isinstance(fit, PointFit):
+        return compared(asked.again(), level, reference, over, scale, said)
+    _check_possible(estimate, asked, weights, augmented, bootstrap)
+    job = Job(
+        pair=(level, reference), refitter=Refitter.of(asked.fit), point=Point.of(asked.fit), cohort=asked.fit.cohort,
+        question=replace(asked, fit=None), weights=weights, fit_weights=asked.fit.weights, augmented=augmented, window=window,
+        seen=seen,
+    )  # fmt: skip
+    return _computed(replace(estimate, asked=asked), job, scale, bootstrap)
+
+
+def _check_possible(
+    estimate: Estimate, asked: Question, weights: Weights | None, augmented: bool, bootstrap: Bootstrap | None
+) -> None:
+    """Refuse to augment or bootstrap what cannot be."""
+    if not isinstance(asked.fit, PointFit):
         raise TypeError(
             "augmenting and the bootstrap are for maximum likelihood (tj.maximise); of a posterior, standardise: weights= alone, or target=."
         )
@@ -150,61 +182,49 @@ def contrast(
         raise ValueError("an estimate by covariates cannot be augmented: ask for it without by=.")
     if augmented and weights is None:
         raise ValueError("augmenting needs weights=: tj.weights(tj.propensity(cohort, 'arm ~ …'), 'ATE').")
-    if bootstrap is not None and fit.method == "reml":
+    if bootstrap is not None and asked.fit.method == "reml":
         raise ValueError(
             "the bootstrap refits by maximum likelihood, and this fit is by REML: fit by method='maximum likelihood'."
         )
-    job = _Job(
-        pair=(level, reference),
-        refitter=Refitter.of(fit),
-        point=Point.of(fit),
-        cohort=fit.cohort,
-        question=replace(asked, fit=None),
-        weights=weights,
-        fit_weights=fit.weights,
-        augmented=augmented,
-        window=window,
-        seen=seen,
-    )
+
+
+def _computed(estimate: Estimate, job: Job, scale: str, bootstrap: Bootstrap | None) -> Estimate:
+    """The contrast of a job's arms, from the patients' influence or a bootstrap; `estimate.asked` is what is compared."""
+    assert estimate.asked is not None
+    (level, reference), weights = job.pair, job.weights
     stated, found = job.at(job.point, weights)
     point = stated.draws
-    if augmented and scale == "ratio" and bool((point <= 0).any()):
+    if job.augmented and scale == "ratio" and bool((point <= 0).any()):
         raise ValueError(
             f"augmented, {estimate.name} is {float(point.min()):.3g} in an arm, as a few patients with large weights decide it: print the "
             "weights, and trim them or compare the overlap (target='ATO'), or take scale='difference'."
         )
+    said = standing(
+        estimate.asked, level, reference, weights, augmented=job.augmented, bootstrapped=bootstrap is not None,
+        found=found,
+    )  # fmt: skip
+    if bootstrap is not None and bootstrap.n < FEW:
+        said = (*said, _few(bootstrap.n))
+    if job.seen is not None:
+        said = (*said, *job.seen.said(bootstrapped=bootstrap is not None))
+    whole = replace(estimate, asked=None, definition=stated.definition)
     if bootstrap is None:
         assert found is not None
         assert weights is not None
-        influence = _with_estimation(job, found, weights)
-        arms, source = _normal(point, influence, scale), "the normal approximation of the patients' influence"
-    else:
-        values, failed = replicates(job.replicate, fit.cohort, bootstrap)
-        arms = point.isel(chain=0, draw=0, drop=True) * xr.DataArray(np.ones(len(values)), dims="draw")
-        arms = arms.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(data=values[None])
-        source = f"{len(values)} replicates of the fractional bootstrap by {bootstrap.cluster or 'patient'}"
-        source += f" ({failed} more had no estimate)" if failed else ""
-    said = standing(
-        asked, level, reference, weights, augmented=augmented, bootstrapped=bootstrap is not None, found=found
+        arms = _normal(point, influence_of(job, found, weights), scale)
+        source = "the normal approximation of the patients' influence"
+        return compared(replace(whole, draws=arms, source=source), level, reference, "arm", scale, said)
+    values, failed = replicates(job.replicate, job.cohort, bootstrap)
+    source = f"{len(values)} replicates of the fractional bootstrap by {bootstrap.cluster or 'patient'}"
+    source += f" ({failed} more had no estimate)" if failed else ""
+    made, centre = (
+        compared(replace(whole, draws=draws, source=source), level, reference, "arm", scale, said)
+        for draws in (_like(point, values), point)
     )
-    whole = replace(
-        estimate,
-        draws=arms,
-        source=source,
-        asked=None,
-        definition=stated.definition,
-        caveats=estimate.caveats,
-    )
-    if bootstrap is not None and bootstrap.n < FEW:
-        said = (*said, _few(bootstrap.n))
-    if seen is not None:
-        said = (*said, *seen.said(bootstrapped=bootstrap is not None))
-    made = compared(whole, level, reference, over, scale, said)
-    if bootstrap is None:
-        return made
-    centre = compared(replace(whole, draws=point), level, reference, over, scale, said).draws
     return replace(
-        made, draws=_centred(made.draws, centre, scale), source=f"{source}, centred on the estimate"
+        made,
+        draws=_centred(made.draws, centre.draws, scale),
+        source=f"{source}, centred on the estimate",
     )
 
 
@@ -268,138 +288,10 @@ def _check_weights(asked: Question, weights: Weights | None) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Job:
-    """All that a replicate needs; it can be sent to another process."""
-
-    pair: tuple[str, str]
-    refitter: Refitter
-    point: Point = field(repr=False)
-    cohort: Cohort = field(repr=False)
-    question: Question
-    weights: Weights | None
-    fit_weights: Weights | None
-    augmented: bool
-    window: float
-    seen: CensoringWeights | None = field(default=None, repr=False)
-
-    def replicate(self, counts: pd.Series) -> Floats:
-        """The arms' values when patients count so much."""
-        weights = self._remade(self.weights, counts)
-        ids = list(self.refitter.design.patient_ids or ())
-        own = counts.loc[ids].to_numpy(dtype=float)
-        if self.fit_weights is not None:
-            same = self.fit_weights is self.weights
-            used = weights if same else self._remade(self.fit_weights, counts)
-            assert used is not None
-            own = own * used.values.reindex(ids).fillna(0.0).to_numpy(dtype=float)
-        values, _ = self.at(self.refitter.with_weights(own), weights, counts)
-        return values.draws.isel(chain=0, draw=0).to_numpy()
-
-    def _remade(self, weights: Weights | None, counts: pd.Series) -> Weights | None:
-        fractional = weights is not None and weights.recipe.fractional
-        return weights.remade(self.cohort, counts) if weights is not None and fractional else weights
-
-    def at(
-        self, point: Point, weights: Weights | None, counts: pd.Series | None = None
-    ) -> tuple[Estimate, Corrections | None]:
-        """The arms' values at estimates, augmented if they are to be, as the only draw of an estimate."""
-        design = point.design
-        question = replace(self.question, fit=point)
-        population = _population(design, self.question, weights, counts)
-        if population is not None:
-            question = replace(question, options={**question.options, "target": population})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExtrapolationWarning)  # the estimate itself has warned
-            stated = question.again()
-        # in the estimate's order, so that a contrast the other way round has the same draws
-        arms = [str(arm) for arm in stated.draws["arm"].to_numpy() if str(arm) in self.pair]
-        stated = replace(stated, draws=stated.draws.sel(arm=arms))
-        if not self.augmented:
-            return stated, None
-        standardised = stated.draws
-        assert weights is not None
-        ids = list(design.patient_ids or ())
-        found = corrections(
-            point,
-            question,
-            arms,
-            weights.values.reindex(ids).fillna(0.0).to_numpy(dtype=float),
-            weights.standardisation.reindex(ids).fillna(0.0).to_numpy(dtype=float),
-            weights.candidates.drop(columns="arm").reindex(ids),
-            self.window,
-            None if counts is None else counts.loc[ids].to_numpy(dtype=float),
-            self.seen if counts is None or self.seen is None else self.seen.remade(counts),
-            _unseen(weights, ids, counts),
-        )
-        rest = [dim for dim in standardised.dims if dim not in ("chain", "draw", "arm")]
-        ordered = standardised.transpose("chain", "draw", "arm", *rest)
-        return replace(stated, draws=ordered + found.values.reshape(ordered.shape[2:])), found
-
-
-def _unseen(weights: Weights, ids: list[Any], counts: pd.Series | None) -> Unseen:
-    """Patients with a weight who have no row in a design."""
-    values = weights.values[weights.values > 0]
-    away = values.index[~values.index.isin(ids)]
-    people = weights.candidates.loc[away]
-    return Unseen(
-        people=people.assign(arm=people["arm"].astype(str)),
-        counts=np.ones(len(away)) if counts is None else counts.loc[away].to_numpy(dtype=float),
-    )
-
-
-def _population(
-    design: Design, question: Question, weights: Weights | None, counts: pd.Series | None
-) -> Counted | None:
-    """The target population of a replicate: what patients count in it times what they count in the replicate; None to leave it."""
-    if weights is None:
-        if counts is None:
-            return None
-        target = question.options["target"]
-        inside = pd.Series(1.0, index=pd.Index(list(design.patient_ids or ())))
-        if target != "everyone":
-            inside *= (design.target["arm"].astype(str) == target).to_numpy()
-        return Counted(standardisation=inside * counts.loc[inside.index], words="the replicate")
-    people = counted(weights)
-    if counts is None:
-        return people
-    return replace(people, standardisation=people.standardisation * counts.loc[people.standardisation.index])
-
-
 def _few(n: int) -> str:
     """Say what 95 % equal-tailed intervals of few replicates hold: between order statistics (n − 1) q + 1, of n + 1 gaps."""
     share = 1 - 2 * ((n - 1) * 0.025 + 1) / (n + 1)
     return f"{n} replicates are few: even of a right bootstrap, 95 % intervals hold about {share:.1%}; take 500 or more"
-
-
-def _with_estimation(job: _Job, found: Corrections, weights: Weights) -> Floats:
-    """What each patient adds to the arms' values (patients × cells), through the estimated propensities too where they are known.
-
-    A patient moves the estimated parameters of the propensities, and these the weights and the target population: the slopes of the values
-    in the parameters are central differences.
-    """
-    n = len(found.influence)
-    own = pd.DataFrame(found.influence.reshape(n, -1) / n, index=list(job.refitter.design.patient_ids or ()))
-    made = weights.estimation
-    if made is None:
-        return own.to_numpy()
-    point = job.point
-    slopes = []
-    for k in made.influence:
-        step = 0.05 * float(np.sqrt((made.influence[k] ** 2).sum()))
-        ends = []
-        for side in (step, -step):
-            moved = replace(
-                weights,
-                values=(weights.values + side * made.values[k]).clip(lower=0.0),
-                standardisation=(weights.standardisation + side * made.standardisation[k]).clip(lower=0.0),
-            )
-            ends.append(job.at(point, moved)[0].draws.to_numpy().ravel())
-        slopes.append((ends[0] - ends[1]) / (2 * step))
-    through = pd.DataFrame(
-        made.influence.to_numpy() @ np.stack(slopes), index=made.influence.index, columns=own.columns
-    )
-    return own.add(through, fill_value=0.0).to_numpy()
 
 
 def _normal(point: xr.DataArray, influence: Floats, scale: str) -> xr.DataArray:
@@ -410,9 +302,13 @@ def _normal(point: xr.DataArray, influence: Floats, scale: str) -> xr.DataArray:
     if ratio:
         covariance, flat = covariance / np.outer(flat, flat), np.log(flat)
     drawn = np.random.default_rng(0).multivariate_normal(flat, covariance, size=DRAWS, method="eigh")
-    values = (np.exp(drawn) if ratio else drawn).reshape(1, DRAWS, *centre.shape)
+    return _like(point, (np.exp(drawn) if ratio else drawn).reshape(DRAWS, *centre.shape))
+
+
+def _like(point: xr.DataArray, values: Floats) -> xr.DataArray:
+    """Values (draws × …) as one chain of draws of what `point` is."""
     coords = {dim: point[dim].to_numpy() for dim in point.dims if dim not in ("chain", "draw")}
-    return xr.DataArray(values, dims=point.dims, coords=coords)
+    return xr.DataArray(values[None], dims=point.dims, coords=coords)
 
 
 def _centred(draws: xr.DataArray, centre: xr.DataArray, scale: str) -> xr.DataArray:

@@ -14,6 +14,7 @@ from trajectories.cohort import Cohort
 from trajectories.comparison.figures import Figure, PublishedFigureError
 from trajectories.comparison.moments import Moments, Targets, moments_of
 from trajectories.printing import aligned, sentence
+from trajectories.weighting.tilting import kish, tilted
 
 __all__ = ["MaicError", "MaicWeights", "maic"]
 
@@ -69,8 +70,7 @@ class MaicWeights:
     @property
     def effective_sample_size(self) -> float:
         """(Σw)² / Σw²: how many unweighted patients would be as informative (Kish)."""
-        w = self.values.to_numpy()
-        return float(w.sum() ** 2 / (w**2).sum())
+        return kish(self.values.to_numpy())
 
     def remade(self, cohort: Cohort) -> MaicWeights:
         """Match the same published means with another cohort, such as a bootstrap resample; its size is not judged again.
@@ -236,7 +236,7 @@ def _weights(
     _check_spread(x, sd)
     z = (x - found.targets) / sd
     w = _solve(z.to_numpy(), x, found)
-    small = w.sum() ** 2 / (w**2).sum()
+    small = kish(w)
     collapsed = small < max(FEWEST, LEAST_SHARE * len(w))
     if collapsed and not accept_small:
         raise MaicError(
@@ -270,37 +270,14 @@ def _check_spread(x: pd.DataFrame, sd: pd.Series) -> None:
 
 
 def _solve(z: FloatArray, x: pd.DataFrame, found: Moments) -> FloatArray:
-    """Minimise log Σ exp(z'α) by Newton's method with a trust region; shapes (patients, moments) to (patients,)."""
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp, softmax
-
+    """Weights with which the moments have their targets; shapes (patients, moments) to (patients,)."""
     _check_inside(z, x, found)
-
-    def curvature(alpha: FloatArray) -> FloatArray:
-        w = softmax(z @ alpha)
-        mean = w @ z
-        return np.asarray((z * w[:, None]).T @ z - np.outer(mean, mean))
-
-    best = minimize(
-        lambda a: float(logsumexp(z @ a)),
-        np.zeros(z.shape[1]),
-        jac=lambda a: softmax(z @ a) @ z,
-        hess=curvature,
-        method="trust-exact",
-        options={"gtol": EXACT / 10, "maxiter": 500},
-    )
-    alpha = best.x
-    for _ in range(
-        3
-    ):  # the search stops where the function no longer falls in floating point; the equations can be had closer
-        alpha = alpha - np.linalg.lstsq(curvature(alpha), softmax(z @ alpha) @ z, rcond=1e-12)[0]
-    w = softmax(z @ alpha)
-    worst = float(np.abs(w @ z).max())
+    w, worst = tilted(z, np.full(len(z), 1 / len(z)), EXACT / 10)
     if not worst < EXACT:
         raise MaicError(
             f"the published means were matched only to {worst:.1g} SD: they lie at the edge of the cohort; match fewer moments."
         )
-    return np.asarray(w)
+    return w
 
 
 def _check_inside(z: FloatArray, x: pd.DataFrame, found: Moments) -> None:

@@ -15,6 +15,7 @@ from trajectories.comparison.figures import PublishedFigureError, Scale, Spread
 from trajectories.comparison.matching_adjusted import MaicWeights
 from trajectories.comparison.moments import moments_of
 from trajectories.comparison.sources import EDSS, RATE, SHARE, Published
+from trajectories.weighting.tilting import kish
 from trajectories.windows import edss_at, relapse_windows
 
 __all__ = ["Observed", "observed", "weighted_ratio"]
@@ -138,7 +139,7 @@ def observed(
             f"all {have} patients have the same outcome ({definition}), so it has no standard error."
         )
     counted = b.to_numpy() > 0 if w is None else w * (b.to_numpy() > 0)
-    effective = float(counted.sum() ** 2 / (counted**2).sum())
+    effective = kish(counted.astype(float))
     scale: Scale = {RATE: "log", SHARE: "logit"}.get(published.unit, "identity")  # type: ignore[assignment]
     spread = _on_scale(scale, value, error, effective - 1)
     return Observed(

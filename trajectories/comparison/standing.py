@@ -96,10 +96,8 @@ def baseline_fixed(model: object, design: Design, level: str, reference: str) ->
         return not _has_before(design) or bool({"period", "window", "years"} & set(design.formula.columns))
     if not isinstance(model, EdssModel | BinaryMixed) or BASELINE in design.formula.columns:
         return True
-    from trajectories.estimands.population import hypothetical
-
     rows = design.target
-    first, second = (design.at(hypothetical(design, rows, arm, 0.0)) for arm in (level, reference))
+    first, second = (design.at(design.placed(rows, arm, 0.0)) for arm in (level, reference))
     return bool(np.allclose(first.X, second.X) and np.allclose(first.Z, second.Z))
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from trajectories.caveats import SIMULATED, Mark
 from trajectories.cohort import Cohort
+from trajectories.comparison.censoring import check_truncate
 from trajectories.estimate import check_ci, normal_limit
 from trajectories.formulas import FormulaError, parse, variables
 from trajectories.formulas.syntax import response_of
 from trajectories.printing import sentence
+from trajectories.weighting.tilting import kish
 
 __all__ = ["VisitWeights", "visit_weights"]
 
@@ -99,7 +101,7 @@ class VisitWeights:
                 half = normal_limit(ci) * se
                 rows.append(
                     {
-                        "arm": arm, "years": float(t), "patients": n, "visits": len(mine), "effective": w.sum() ** 2 / (w**2).sum(),
+                        "arm": arm, "years": float(t), "patients": n, "visits": len(mine), "effective": kish(w),
                         "unweighted": float(y.mean()), "weighted": mean, "lower": mean - half, "upper": mean + half,
                     }
                 )  # fmt: skip
@@ -178,10 +180,7 @@ def visit_weights(cohort: Cohort, formula: str, *, truncate: float | None = None
     needed = variables(formula)
     if "arm" in needed:
         raise FormulaError(f"leave 'arm' out of {formula!r}: each arm has its own model of visits.")
-    if truncate is not None and not 0.5 <= truncate < 1:
-        raise ValueError(
-            f"truncate is a quantile from 0.5 to below 1, such as 0.99, or None, not {truncate}."
-        )
+    check_truncate(truncate)
     rows = _at_risk(cohort)
     missing = rows[[name for name in needed if name in rows]].isna().any(axis=1)
     notes = [

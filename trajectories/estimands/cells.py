@@ -11,11 +11,11 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.estimands.population import (
+    By,
     Fitted,
     Population,
     arms_of,
     check_times,
-    hypothetical,
     levels_of,
     warn_outside,
     weighted_mean,
@@ -31,7 +31,7 @@ def over_cells(
     people: Population,
     quantity: Callable[[Matrices], xr.DataArray],
     at: Sequence[float] | float | None,
-    by: Mapping[str, Sequence[Any]] | None = None,
+    by: By = None,
 ) -> xr.DataArray:
     """Average a quantity (chain × draw × row) over a population by covariates, arm, period or window, and time; warns where not observed."""
     set_by = levels_of(fit.design, by)
@@ -42,8 +42,8 @@ def over_cells(
     for combination in itertools.product(*dims.values()):
         levels = dict(zip(dims, combination, strict=True))
         like = people.setting({name: levels[name] for name in set_by})
-        placed = hypothetical(
-            fit.design, placed_at(fit.design, like.rows, levels), levels["arm"], levels.get("years", 0.0)
+        placed = fit.design.placed(
+            placed_at(fit.design, like.rows, levels), levels["arm"], levels.get("years", 0.0)
         )
         values = quantity(fit.design.at(placed)).transpose("chain", "draw", "row").to_numpy()
         lead = values.shape[:2]

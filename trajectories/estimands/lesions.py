@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import xarray as xr
 
 from trajectories.estimands.cells import over_cells
-from trajectories.estimands.population import Fitted, Target, population_of
+from trajectories.estimands.population import By, Fitted, Target, population_of
 from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
 from trajectories.models.blocks.lesion_rows import LESIONS
@@ -22,7 +21,7 @@ def lesion_count(
     *,
     at: Sequence[float] | float | None = None,
     target: Target = "everyone",
-    by: Mapping[str, Sequence[Any]] | None = None,
+    by: By = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the expected number of lesions by arm and, where the formula has them, time, period or window.
@@ -91,7 +90,7 @@ def lesion_free(
     years: float = 1.0,
     at: Sequence[float] | float | None = None,
     target: Target = "everyone",
-    by: Mapping[str, Sequence[Any]] | None = None,
+    by: By = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the probability that a scan of a new patient shows no such lesion.

@@ -18,13 +18,12 @@ from trajectories.estimands.population import (
     Target,
     arms_of,
     edss_model,
-    hypothetical,
     labelled_draws,
     population_of,
 )
 from trajectories.estimate import Estimate, check_ci
 from trajectories.models.base import EdssModel, Floats
-from trajectories.models.blocks.averaging import flat
+from trajectories.models.blocks.averaging import flat, some_samples
 
 __all__ = ["Stabilisation", "stabilisation"]
 
@@ -305,13 +304,13 @@ def _chances(
     standard, shared, shares = _new_patients(len(design.effects), seed)
     chosen = people.rows.iloc[people.place(shares)].reset_index(drop=True)
     observed = chosen[BASELINE].to_numpy() if from_observed_baseline(design, times[0]) else None
-    first, second = (design.at(hypothetical(design, chosen, arm, t)) for t in times)
+    first, second = (design.at(design.placed(chosen, arm, t)) for t in times)
     covariance = flat(parameters["patient_covariance"])
     size = len(covariance)
     result = np.empty((size, len(BASES), len(OUTCOMES)))
     for start in range(0, size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        subset = _samples(parameters, part)
+        subset = some_samples(parameters, part)
         effects = np.einsum("sij,pj->spi", _root(covariance[part]), standard)
         if observed is None:
             visits = model.levels_at_two_visits(subset, (first, second), effects, shared, times[1] - times[0])
@@ -352,13 +351,6 @@ def _new_patients(effects: int, seed: int) -> tuple[Floats, Floats, Floats]:
     points = qmc.Sobol(d=effects + 2, rng=seed).random(_PATIENTS)
     normal = ndtri(np.clip(points[:, :-1], 1e-12, 1 - 1e-12))
     return normal[:, :-1], normal[:, -1], points[:, -1]
-
-
-def _samples(parameters: xr.Dataset, part: slice) -> xr.Dataset:
-    """Take some samples of all chains, kept as one chain."""
-    dropped = [name for name in parameters if {"patient", "visit"} & set(parameters[name].dims)]
-    kept = parameters.drop_vars(dropped).stack(sample=("chain", "draw"), create_index=False).isel(sample=part)
-    return kept.drop_vars(["chain", "draw"], errors="ignore").rename(sample="draw").expand_dims("chain")
 
 
 def _root(covariance: Floats) -> Floats:

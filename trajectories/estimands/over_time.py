@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
 
 from trajectories import edss
 from trajectories.estimands.population import (
+    By,
     Fitted,
     Population,
     Target,
@@ -30,9 +30,6 @@ from trajectories.models.binary import BinaryMixed
 __all__ = ["change", "event_probability", "expected_edss", "severity_probability", "slope"]
 
 BASELINE = "edss_baseline"
-
-
-type By = Mapping[str, Sequence[Any]] | None
 
 
 def expected_edss(
@@ -112,7 +109,7 @@ def expected_edss(
 
 def _over_cells(
     people: Population,
-    parameters: xr.Dataset,
+    drawn: xr.Dataset | xr.DataArray,
     quantity: Callable[[Population, str, float], Floats],
     times: list[float],
     by: By,
@@ -126,7 +123,7 @@ def _over_cells(
     coords = {**levels, "arm": arms, "years": times}
     samples = np.stack(cells, axis=-1)
     return labelled_draws(
-        samples.reshape(len(samples), *(len(values) for values in coords.values())), parameters, coords
+        samples.reshape(len(samples), *(len(values) for values in coords.values())), drawn, coords
     )
 
 
@@ -311,13 +308,12 @@ def change(
     times, people = check_times(at), population_of(fit, target, seed)
     if from_observed_baseline(fit.design, since):
         levels = expected_edss(fit, times, target=target, by=by, seed=seed).draws
-        parameters = fit.draws(seed=seed)
-        samples = np.ones(parameters.sizes["chain"] * parameters.sizes["draw"])
+        samples = np.ones(levels.sizes["chain"] * levels.sizes["draw"])
 
         def observed(placed: Population, arm: str, years: float) -> Floats:
             return placed.mean(BASELINE) * samples
 
-        before = _over_cells(people, parameters, observed, times, by)
+        before = _over_cells(people, levels, observed, times, by)
     else:
         every = sorted({*times, float(since)})
         levels = expected_edss(fit, every, target=target, by=by, seed=seed).draws

@@ -14,11 +14,12 @@ import xarray as xr
 
 from trajectories.fitting.fit import Fit
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, Ints, MixedModel
+from trajectories.models.base import Design, EdssModel, Floats, Ints, MixedModel
 from trajectories.weighting.values import Weights
 
 __all__ = [
     "ALL",
+    "By",
     "Counted",
     "ExtrapolationWarning",
     "Fitted",
@@ -32,6 +33,7 @@ ALL = "all"
 _HERE = str(Path(__file__).parents[1])  # warnings point at the script, not at this package
 
 type Target = str | Weights | Counted
+type By = Mapping[str, Sequence[Any]] | None
 
 
 class ExtrapolationWarning(UserWarning):
@@ -106,7 +108,7 @@ class Population:
 
     def at(self, arm: str, years: float) -> tuple[Matrices, Floats]:
         """Return the formula's matrices with everybody in an arm at a time, and the weights."""
-        return self.design.at(hypothetical(self.design, self.rows, arm, years)), self.weights
+        return self.design.at(self.design.placed(self.rows, arm, years)), self.weights
 
     def mean(self, column: str) -> Floats:
         """Return the mean of a covariate: one number, or one a sample."""
@@ -195,7 +197,7 @@ def _counts_of(design: Design, target: Counted) -> Floats:
         raise ValueError(
             "this fit was loaded from a file, which holds no identifiers: weights cannot be matched to its patients. Fit anew, or name an arm."
         )
-    counts = target.standardisation.reindex(list(design.patient_ids)).fillna(0.0).to_numpy(dtype=float)
+    counts = by_design(target.standardisation, design)
     if not (counts > 0).any():
         raise ValueError(
             "nobody of this fit is in the target population of the weights: make them from the same cohort."
@@ -203,7 +205,12 @@ def _counts_of(design: Design, target: Counted) -> Floats:
     return counts
 
 
-def levels_of(design: Design, by: Mapping[str, Sequence[Any]] | None) -> dict[str, list[Any]]:
+def by_design(values: pd.Series, design: Design) -> Floats:
+    """Values of patients (index `patient`) in the order of a design; 0 for those without."""
+    return values.reindex(list(design.patient_ids or ())).fillna(0.0).to_numpy(dtype=float)
+
+
+def levels_of(design: Design, by: By) -> dict[str, list[Any]]:
     """Check the covariates and values that an estimand is asked for by, and warn where values were not observed."""
     made: dict[str, list[Any]] = {}
     for name, values in (by or {}).items():
@@ -246,25 +253,11 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def hypothetical(design: Design, rows: pd.DataFrame, arm: str, years: float) -> pd.DataFrame:
-    """Set everybody's arm and time."""
-    placed = rows.assign(years=years, day=years * 365.25)
-    if design.compares_arms:
-        placed["arm"] = pd.Categorical([arm] * len(rows), categories=list(design.arms), ordered=True)
-    missing = [name for name in design.formula.columns if name not in placed]
-    if missing:
-        raise FormulaError(
-            f"the formula uses {', '.join(missing)}, which belongs to single visits: an estimand would need its value. "
-            f"Estimands set the time ({', '.join(VISIT_TIME)}), the arm and patients' covariates only."
-        )
-    return placed
-
-
 def labelled_draws(
-    samples: Floats, parameters: xr.Dataset, coords: Mapping[str, Sequence[Any]]
+    samples: Floats, drawn: xr.Dataset | xr.DataArray, coords: Mapping[str, Sequence[Any]]
 ) -> xr.DataArray:
-    """Give samples × … their chain and draw back, and names to the other dims."""
-    shape = (parameters.sizes["chain"], parameters.sizes["draw"], *samples.shape[1:])
+    """Give samples × … the chains and draws of `drawn` back, and names to the other dims."""
+    shape = (drawn.sizes["chain"], drawn.sizes["draw"], *samples.shape[1:])
     dims = ("chain", "draw", *coords)
     return xr.DataArray(samples.reshape(shape), dims=dims, coords=dict(coords))
 

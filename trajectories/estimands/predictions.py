@@ -18,7 +18,7 @@ from trajectories.fitting.point import PointFit
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, Ints, MixedModel
 from trajectories.models.binary import BinaryMixed
-from trajectories.models.blocks.averaging import distribution, flat
+from trajectories.models.blocks.averaging import distribution, flat, some_samples
 from trajectories.models.counts import CountModel
 
 __all__ = ["predict"]
@@ -181,19 +181,10 @@ def _new(
         matrices = design.at(_placed(design, rows, t))
         if what == "levels":
             assert isinstance(model, EdssModel)
-            cells.append(
-                np.stack(
-                    [model.averaged_levels(parameters, one, np.ones(1)) for one in _one_by_one(matrices)],
-                    axis=1,
-                )
-            )
+            cells.append(model.levels_by_row(parameters, matrices))
         else:
             cells.append(flat(model.expectation(parameters, matrices)))
     return np.stack(cells, axis=2), parameters
-
-
-def _one_by_one(matrices: Matrices) -> list[Matrices]:
-    return [Matrices(X=matrices.X[[row]], Z=matrices.Z[[row]]) for row in range(len(matrices.X))]
 
 
 def _covariates(design: Design, new: pd.DataFrame) -> pd.DataFrame:
@@ -260,16 +251,10 @@ def _given_effects(
         len(effects) * effects.shape[1] * (len(edss.LEVELS) if isinstance(model, EdssModel) else 1) // AT_ONCE
         + 1
     )
-    few = parameters.drop_vars(
-        [name for name in parameters if {"patient", "visit"} & set(parameters[name].dims)]
-    )
-    stacked = few.stack(sample=("chain", "draw"), create_index=False).drop_vars(
-        ["chain", "draw"], errors="ignore"
-    )
-    answers = []
-    for part in np.array_split(np.arange(len(effects)), parts):
-        some = stacked.isel(sample=part).rename(sample="draw").expand_dims("chain")
-        answers.append(ask(some, matrices, effects[part]))
+    answers = [
+        ask(some_samples(parameters, part), matrices, effects[part])
+        for part in np.array_split(np.arange(len(effects)), parts)
+    ]
     return np.concatenate(answers)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import xarray as xr
 
 from trajectories.estimands.cells import over_cells
-from trajectories.estimands.population import Fitted, Target, population_of
+from trajectories.estimands.population import By, Fitted, Target, population_of
 from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
 from trajectories.models.relapses import RelapseCounts
@@ -21,7 +20,7 @@ def relapse_rate(
     *,
     at: Sequence[float] | float | None = None,
     target: Target = "everyone",
-    by: Mapping[str, Sequence[Any]] | None = None,
+    by: By = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the relapse rate by arm and, where the formula has it, by period or window.
@@ -83,7 +82,7 @@ def relapse_free(
     years: float = 1.0,
     at: Sequence[float] | float | None = None,
     target: Target = "everyone",
-    by: Mapping[str, Sequence[Any]] | None = None,
+    by: By = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate the probability that a new patient has no relapse in a span of time.

@@ -17,7 +17,7 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Floats, Ints, Scaling
 from trajectories.models.blocks.densities import negative_binomial_logpmf
 
-__all__ = ["Maximum", "Weighting", "loglik", "maximum", "separating_terms"]
+__all__ = ["Maximum", "Weighting", "loglik", "maximum", "rising_terms", "separating_terms"]
 
 # A dispersion that falls below this on its way to the maximum has its maximum at 0.
 _AT_ZERO = 1e-6
@@ -351,18 +351,22 @@ def separating_terms(counts: Ints, X: Floats, terms: Sequence[str]) -> tuple[str
     >>> separating_terms(np.array([2, 1, 0, 0]), np.array([[0.0], [0.0], [1.0], [1.0]]), ("arm[b]",))
     ('arm[b]',)
     """
-    from scipy.optimize import linprog
-
     if not counts.any():
         return ("intercept",)
     full = _with_one(Scaling.of(X).apply(X))
     without, events = np.unique(full[counts == 0], axis=0), np.unique(full[counts > 0], axis=0)
-    if not len(without):
-        return ()
-    answer = linprog(
-        without.sum(axis=0), A_ub=without, b_ub=np.zeros(len(without)), A_eq=events, b_eq=np.zeros(len(events)),
-        bounds=(-1, 1),
-    )  # fmt: skip
+    return rising_terms(without, events, terms) if len(without) else ()
+
+
+def rising_terms(lowered: Floats, kept: Floats, terms: Sequence[str]) -> tuple[str, ...]:
+    """Name the terms of a direction d with Xd ≤ 0 in some rows, not all 0, and Xd = 0 in others; none if there is no such direction.
+
+    Rows have the intercept's 1 first (or minus it); a linear programme finds the direction.
+    """
+    from scipy.optimize import linprog
+
+    equal = {"A_eq": kept, "b_eq": np.zeros(len(kept))} if len(kept) else {}
+    answer = linprog(lowered.sum(axis=0), A_ub=lowered, b_ub=np.zeros(len(lowered)), bounds=(-1, 1), **equal)
     if answer.fun > -1e-7:
         return ()
     moved = np.abs(answer.x[1:]) > 1e-9

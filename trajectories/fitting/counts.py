@@ -13,7 +13,7 @@ import numpy as np
 from trajectories.fitting.count_fit import CountFit, CountMethod
 from trajectories.fitting.count_likelihood import Weighting, maximum, separating_terms
 from trajectories.fitting.diagnostics import ConvergenceError
-from trajectories.models.base import Design, EstimatedWeights, Floats, Ints
+from trajectories.models.base import Design, Floats, Ints, PatientWeights
 from trajectories.models.counts import CountModel, Family
 
 __all__ = [
@@ -51,8 +51,6 @@ class CountData:
         Names of the patient effects of the formula, kept for the dims of the draws.
     weights
         Of the patients, each of whose rows has it; None for 1 each.
-    estimation
-        How these were estimated; None where they are taken as known.
     """
 
     counts: Ints
@@ -63,8 +61,7 @@ class CountData:
     arm: Ints | None = None
     arms: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
-    weights: Floats | None = None
-    estimation: EstimatedWeights | None = None
+    weights: PatientWeights | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.exposure) & (np.asarray(self.exposure) > 0)).all():
@@ -91,7 +88,6 @@ class CountData:
             arms=design.arms,
             effects=design.effects,
             weights=design.weights,
-            estimation=design.estimation,
         )
 
     @property
@@ -99,12 +95,9 @@ class CountData:
         """Weights and clusters by row."""
         if self.weights is None:
             return None
-        weights, estimation = self.weights, self.estimation
-
-        def meat(scores: Floats) -> Floats:
-            return np.asarray(scores.T @ scores) if estimation is None else estimation.meat(scores, weights)
-
-        return Weighting(weights=weights[self.patient], cluster=self.patient, meat=meat)
+        return Weighting(
+            weights=self.weights.values[self.patient], cluster=self.patient, meat=self.weights.meat
+        )
 
 
 def fit_counts(

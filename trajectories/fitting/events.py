@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trajectories.fitting.count_likelihood import rising_terms
 from trajectories.models.base import Design, Floats, Ints, Scaling
 
 __all__ = ["check_events", "separating_terms"]
@@ -61,14 +62,8 @@ def separating_terms(events: Ints, X: Floats, terms: Sequence[str]) -> tuple[str
     >>> separating_terms(np.array([0, 1, 0, 0]), np.array([[0.0], [0.0], [1.0], [1.0]]), ("arm[b]",))
     ('arm[b]',)
     """
-    from scipy.optimize import linprog
-
     columns = (
         np.column_stack([np.ones(len(X)), Scaling.of(X).apply(X)]) if X.shape[1] else np.ones((len(X), 1))
     )
-    signed = np.unique(np.where(events[:, None] > 0, columns, -columns), axis=0)
-    answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1))
-    if answer.fun > -1e-7:
-        return ()
-    moved = np.abs(answer.x[1:]) > 1e-9
-    return tuple(name for name, used in zip(terms, moved, strict=True) if used) or ("intercept",)
+    lowered = np.unique(np.where(events[:, None] > 0, -columns, columns), axis=0)
+    return rising_terms(lowered, columns[:0], terms)

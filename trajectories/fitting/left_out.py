@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +10,12 @@ import pandas as pd
 
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
-from trajectories.fitting.marginal_peak import Report, silent
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.fitting.nuts import compile_model, run
 from trajectories.fitting.point import PointFit
+from trajectories.fitting.status import status
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design
+from trajectories.models.base import Design, PatientWeights
 from trajectories.models.gaussian import GaussianMixed
 
 __all__ = ["estimates_without", "posteriors_without", "without"]
@@ -53,7 +52,7 @@ def without(design: Design, patient: int) -> Design:
         frame=frame.assign(patient=number - (number > patient)),
         target=design.target[others].reset_index(drop=True),
         exposure=None if design.exposure is None else design.exposure[kept],
-        weights=None if design.weights is None else design.weights[others],
+        weights=None if design.weights is None else PatientWeights(values=design.weights.values[others]),
         patient_ids=None if design.patient_ids is None else tuple(np.array(design.patient_ids, dtype=object)[others]),
     )  # fmt: skip
 
@@ -63,7 +62,7 @@ def posteriors_without(
 ) -> Iterator[tuple[int, Fit]]:
     """Sample the posterior by NUTS without each of some patients, as the fit was sampled; whatever its convergence."""
     how = {name: fit.settings.get(name, usual) for name, usual in USUAL.items()}
-    with _status(progress) as report:
+    with status(progress, "refitting") as report:
         for done, patient in enumerate(patients):
             report(f"refitting without a patient, {done + 1} of {len(patients)}")
             design = without(fit.design, patient)
@@ -83,15 +82,3 @@ def estimates_without(fit: PointFit, patient: int) -> pd.Series:
         assert isinstance(fit.model, GaussianMixed)
         solution = fit_mixedlm(fit.model, design)
     return replace(fit, design=design, solution=solution).summary()["estimate"]
-
-
-@contextmanager
-def _status(show: bool) -> Iterator[Report]:
-    """A line of a terminal that says how far the refits are."""
-    if not show:
-        yield silent
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("refitting") as line:
-        yield line.update

@@ -12,7 +12,8 @@ import xarray as xr
 from trajectories.fitting.delta import slopes_of, variance_of
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
-from trajectories.fitting.marginal_peak import Attempt, Report, maximum, silent
+from trajectories.fitting.marginal_peak import Attempt, maximum
+from trajectories.fitting.status import Report, silent
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, MixedModel
 from trajectories.models.blocks import patient_effects
@@ -69,7 +70,9 @@ class MarginalFit:
         Source: White (1982), Econometrica 50:1, doi:10.2307/1912526.
         """
         scores = self.likelihood.scores(self.theta)
-        bread = np.where(np.isnan(self.covariance), 0.0, self.covariance)  # what is held on a boundary stays there
+        bread = np.where(
+            np.isnan(self.covariance), 0.0, self.covariance
+        )  # what is held on a boundary stays there
         covariance = bread @ self.adaptor.design.meat(scores) @ bread
         return np.where(np.isnan(self.covariance), np.nan, covariance)
 

@@ -107,7 +107,7 @@ class Adaptor(ABC):
         matrices = self.design.formula.matrices
         return Rows(
             outcome=outcome, X=self.x.apply(matrices.X), Z=self.z.apply(matrices.Z), patient=self.design.patient,
-            offset=offset, group=group, weights=self.design.weights,
+            offset=offset, group=group, weights=self.design.weight_values,
         )  # fmt: skip
 
     def factor(self, theta: Floats) -> Floats:

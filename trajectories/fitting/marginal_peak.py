@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,16 +12,10 @@ from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.fitting.peak import ascend
+from trajectories.fitting.status import Report, silent
 from trajectories.models.base import Floats, Ints
 
-__all__ = ["Attempt", "Report", "Top", "maximum", "silent"]
-
-type Report = Callable[[str], None]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
-
+__all__ = ["Attempt", "Top", "maximum"]
 
 # Twice what the log-likelihood could still rise by a Newton step, at a maximum.
 STILL = 1e-8

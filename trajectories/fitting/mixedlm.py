@@ -206,7 +206,7 @@ def _sums(design: Design) -> tuple[Scaling, Floats, Floats, Moments]:
     x, z = Scaling.of(matrices.X), patient_effects.patient_scaling(matrices.Z)
     X, Z = np.column_stack([np.ones(len(design.frame)), x.apply(matrices.X)]), z.apply(matrices.Z)
     log_units = float(np.log(x.sd).sum())
-    return x, X, Z, moments(X, Z, design.outcome, design.patient, log_units, design.weights)
+    return x, X, Z, moments(X, Z, design.outcome, design.patient, log_units, design.weight_values)
 
 
 def _to_user(x: Scaling) -> Floats:
@@ -421,7 +421,8 @@ def _sandwich(
     at, step = np.concatenate([fixed, peak.theta]), 1e-5
     shifts = step * np.eye(len(at))
     scores = np.stack([(terms(at + s) - terms(at - s)) / (2 * step) for s in shifts], axis=1)
-    scores *= np.asarray(design.weights)[:, None]
+    assert design.weights is not None
+    scores *= design.weights.values[:, None]
     meat = design.meat(scores)
     return (
         covariance @ meat[:p, :p] @ covariance,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,9 @@ from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.counts import FEW_PATIENTS, CountFit, fit_counts
 from trajectories.fitting.fit import row_name
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
-from trajectories.fitting.marginal_peak import Report, silent
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
-from trajectories.models.base import Design, EstimatedWeights, MixedModel
+from trajectories.fitting.status import status
+from trajectories.models.base import Design, MixedModel, PatientWeights
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.weighting.values import Weights
@@ -30,16 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Method", "PointFit", "maximise"]
 
 type Method = Literal["maximum likelihood", "reml", "gee"]
-
-
-class _Solution(Protocol):
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-    @property
-    def loglik(self) -> float | None: ...
-    @property
-    def n_parameters(self) -> int: ...
-    def draws(self, n: int, seed: int) -> xr.Dataset: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -341,8 +329,13 @@ def maximise(
     elif isinstance(model, CountModel) and (method == "gee" or not design.effects):
         solution = fit_counts(model, design, "gee" if method == "gee" else "maximum likelihood")
     else:
-        with _status(progress) as report:
-            solution = fit_marginal(model, design, quadrature=quadrature, report=report)
+        with status(progress, "maximum likelihood") as report:
+            solution = fit_marginal(
+                model,
+                design,
+                quadrature=quadrature,
+                report=lambda text: report(f"maximum likelihood: {text}"),
+            )
     return PointFit(
         model=model, design=design, method=method, solution=solution, weights=weights, cohort=cohort
     )
@@ -358,27 +351,24 @@ def _weighted_design(model: MixedModel, cohort: Cohort, weights: Weights) -> Des
         )
     kept = ids[ids.isin(values.index)]
     design = model.design(cohort if len(kept) == len(ids) else cohort.only(kept.tolist()))
-    own = values.reindex(list(design.patient_ids or ())).to_numpy(dtype=float)
     left_out = [f"{len(ids) - len(kept)} of {len(ids)} patients have no weight and were left out"] * (
         len(kept) < len(ids)
     )
-    return replace(
-        design,
-        weights=own / own.mean(),
-        estimation=_estimation(weights, design, float(own.mean())),
-        excluded=(*left_out, *design.excluded),
-    )
+    return replace(design, weights=_of_patients(weights, design), excluded=(*left_out, *design.excluded))
 
 
-def _estimation(weights: Weights, design: Design, mean: float) -> EstimatedWeights | None:
-    """How the weights of a design depend on what was estimated for them."""
-    made = weights.estimation
-    if made is None:
-        return None
+def _of_patients(weights: Weights, design: Design) -> PatientWeights:
+    """The weights in the order of a design, and how they depend on what was estimated for them."""
     ids = pd.Index(list(design.patient_ids or ()))
+    own = weights.values.loc[ids].to_numpy(dtype=float)
+    mean, made = own.mean(), weights.estimation
+    if made is None:
+        return PatientWeights(values=own / mean)
     order = ids.append(made.influence.index.difference(ids, sort=False))
-    return EstimatedWeights(
-        influence=made.influence.loc[order].to_numpy(), slopes=made.values.loc[ids].to_numpy() / mean
+    return PatientWeights(
+        values=own / mean,
+        influence=made.influence.loc[order].to_numpy(),
+        slopes=made.values.loc[ids].to_numpy() / mean,
     )
 
 
@@ -388,18 +378,6 @@ def _weighted(weights: Weights, method: Method) -> str:
         if weights.estimation is None or method == "gee"
         else "allow for the estimation of the propensities"
     )
-
-
-@contextmanager
-def _status(show: bool) -> Iterator[Report]:
-    """A line of a terminal that says how far a search is, and goes when it ends; nothing elsewhere."""
-    if not show:
-        yield silent
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("maximum likelihood") as line:
-        yield lambda text: line.update(f"maximum likelihood: {text}")
 
 
 def _wald_frame(estimates: xr.Dataset, standard_errors: xr.Dataset, ci: float) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.fitting.marginal_peak import maximum
 from trajectories.fitting.mixedlm import MixedLMFit, refit_mixedlm
 from trajectories.fitting.point import Method, PointFit
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import Design, Floats, MixedModel, PatientWeights
 from trajectories.models.counts import CountModel
 
 __all__ = ["Point", "Refitter"]
@@ -118,7 +118,7 @@ class Refitter:
         ConvergenceError, ValueError
             If there is no maximum with these weights.
         """
-        design = replace(self.design, weights=weights / weights.mean())
+        design = replace(self.design, weights=PatientWeights(values=weights / weights.mean()))
         if self.kind == "counts":
             assert isinstance(self.model, CountModel)
             method: CountMethod = "gee" if self.method == "gee" else "maximum likelihood"

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trajectories.fitting.counts import FEW_PATIENTS
 from trajectories.fitting.marginal_fit import MarginalFit
 from trajectories.fitting.point import PointFit
-from trajectories.formulas import Matrices
 from trajectories.models.base import VISIT_TIME, Design, Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.ordinal import OrdinalMixed
@@ -84,7 +84,8 @@ def population_averages(fit: PointFit) -> tuple[pd.DataFrame | None, tuple[str, 
     model = fit.model
     for arm in design.arms if design.compares_arms else (None,):
         for years in np.round(np.quantile(design.frame["years"], [0.1, 0.9]), 2):
-            matrices, weights = _everybody(design, arm, float(years)), np.ones(design.n_patients)
+            placed = design.placed(design.target, arm or "all", float(years))
+            matrices, weights = design.at(placed), np.ones(design.n_patients)
             own = (
                 model.averaged_probability(parameters, matrices, weights)
                 if isinstance(model, BinaryMixed)
@@ -98,9 +99,9 @@ def population_averages(fit: PointFit) -> tuple[pd.DataFrame | None, tuple[str, 
     frame["disagrees"] = frame["apart"].abs() > FAR_APART
     few = (
         (
-            f"{design.n_patients} patients: robust standard errors of a GEE are too small with fewer than about 50",
+            f"{design.n_patients} patients: robust standard errors of a GEE are too small with fewer than about {FEW_PATIENTS}",
         )
-        if design.n_patients < 50
+        if design.n_patients < FEW_PATIENTS
         else ()
     )
     return frame, (said, *few)
@@ -177,14 +178,6 @@ def _solved(gee: Any) -> tuple[Floats, Floats] | str:
     if not result.converged or not np.isfinite(covariance).all():
         return "(statsmodels) found no solution of its estimating equations, and is not shown"
     return np.asarray(result.params, dtype=float), covariance
-
-
-def _everybody(design: Design, arm: str | None, years: float) -> Matrices:
-    """The formula's matrices of all patients of the design, set to an arm and a time."""
-    rows = design.target.assign(years=years, day=years * 365.25)
-    if arm is not None:
-        rows["arm"] = pd.Categorical([arm] * len(rows), categories=list(design.arms), ordered=True)
-    return design.at(rows)
 
 
 def _with_error(

@@ -15,13 +15,13 @@ from trajectories.cohort import Cohort
 from trajectories.weighting.cases import FEWEST, Cases, complete_cases
 from trajectories.weighting.errors import InfeasibleError, WeightingError
 from trajectories.weighting.targets import check_target
+from trajectories.weighting.tilting import tilted
 from trajectories.weighting.values import Weights, normalised
 
 __all__ = ["entropy_balance"]
 
 type Floats = NDArray[np.float64]
 
-_STEPS = 100
 _EXACT = 1e-9  # of a standard deviation
 
 
@@ -107,7 +107,7 @@ def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
     for k, arm in enumerate(cases.arms):
         mine = cases.code == k
         if k != treated:
-            raw[mine] = _dual(Z[mine] - goal, terms, arm, f[mine] / f[mine].sum())
+            raw[mine] = _reached(Z[mine] - goal, terms, arm, f[mine] / f[mine].sum())
     arm_of = cases.named()
     values, scales = normalised(pd.Series(raw, index=cases.patients), arm_of, cases.arms, cases.counts)
     population = (
@@ -135,36 +135,12 @@ def _moments(X: Floats, terms: Sequence[str], moments: int) -> tuple[Floats, lis
     ]
 
 
-def _dual(D: Floats, terms: Sequence[str], arm: str, share: Floats) -> Floats:
-    """Minimise log Σ share exp(D λ): at the minimum the weighted mean of D is 0. Redundant columns take the shortest step."""
-    multipliers, base = np.zeros(D.shape[1]), np.log(share)
-    level = _log_sum(base + D @ multipliers)
-    for _ in range(_STEPS):
-        w = _softmax(base + D @ multipliers)
-        mean = w @ D
-        if np.abs(mean).max() < _EXACT:
-            return w / share
-        curvature = (D * w[:, None]).T @ D - np.outer(mean, mean)
-        step = -np.linalg.lstsq(curvature, mean, rcond=1e-12)[0]
-        for halvings in range(40):
-            tried = multipliers + step / 2**halvings
-            reached = _log_sum(base + D @ tried)
-            if reached <= level + 1e-4 * (mean @ step) / 2**halvings + 1e-15:
-                break
-        else:
-            break
-        multipliers, level = tried, reached
-    raise InfeasibleError(_unreachable(D, terms, arm))
-
-
-def _log_sum(eta: Floats) -> float:
-    top = eta.max()
-    return float(top + np.log(np.exp(eta - top).sum()))
-
-
-def _softmax(eta: Floats) -> Floats:
-    w = np.exp(eta - eta.max())
-    return np.asarray(w / w.sum())
+def _reached(D: Floats, terms: Sequence[str], arm: str, share: Floats) -> Floats:
+    """Weights with which the mean of D is 0, relative to `share`."""
+    w, off = tilted(D, share, _EXACT)
+    if not off < _EXACT:
+        raise InfeasibleError(_unreachable(D, terms, arm))
+    return w / share
 
 
 def _unreachable(D: Floats, terms: Sequence[str], arm: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trajectories.caveats import marks_of
 from trajectories.cohort import Cohort
+from trajectories.weighting.tilting import kish
 
 __all__ = ["Estimation", "Recipe", "Target", "Weights", "normalised"]
 
@@ -133,7 +134,7 @@ class Weights:
         w = self.values.to_numpy()
         groups = [w[(self.arm == arm).to_numpy()] for arm in self.arms]
         return pd.Series(
-            [g.sum() ** 2 / (g**2).sum() for g in groups],
+            [kish(g) for g in groups],
             index=pd.Index(self.arms, name="arm"),
             name="effective_sample_size",
         )
