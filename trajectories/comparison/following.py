@@ -67,9 +67,16 @@ def follow(
     >>> tj.follow(cohort, tj.IntentionToTreat(), lag=tj.Duration(days=200)).visits["day"].tolist()
     [0, 200]
     """
+    return followed(cohort, strategy, lag, baseline_window)[0]
+
+
+def followed(
+    cohort: Cohort, strategy: Strategy, lag: Duration | None, baseline_window: float = 1.0
+) -> tuple[Cohort, pd.DataFrame]:
+    """What `follow` makes, and when and why follow-up of each patient ended: `patient`, `arm`, `day` (before a lag), `reason`."""
     ends = ends_of_followup(cohort, strategy)
     made = cut(cohort, ends, str(strategy))
-    return made if lag is None else _rebaselined(made, lag, baseline_window)
+    return (made if lag is None else _rebaselined(made, lag, baseline_window)), ends
 
 
 def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> Cohort:
@@ -108,16 +115,11 @@ def pairwise_censored(cohort: Cohort, matches: Matches, strategy: Strategy) -> C
     >>> bool((together.groupby("matched_set")["followup_end_day"].nunique() == 1).all())
     True
     """
-    chosen, ends, own = paired_ends(cohort, matches, strategy)
-    made = cut(chosen, ends, f"{strategy}; pairwise censored")
-    people = made.patients.assign(arm=made.patients["arm"].cat.remove_unused_categories())
-    return replace(made, patients_table=people.assign(matched_set=own.to_numpy()))
+    return followed_in_sets(cohort, matches, strategy)[0]
 
 
-def paired_ends(
-    cohort: Cohort, matches: Matches, strategy: Strategy
-) -> tuple[Cohort, pd.DataFrame, pd.Series]:
-    """The matched patients, when and why follow-up of each ends with that of the first of the set, and the set of each."""
+def followed_in_sets(cohort: Cohort, matches: Matches, strategy: Strategy) -> tuple[Cohort, pd.DataFrame]:
+    """What `pairwise_censored` makes, and when and why follow-up of each patient ended, as in `followed`."""
     sets = matches.sets.set_index("patient")["set"]
     if sets.index.has_duplicates:
         raise ValueError(
@@ -128,7 +130,10 @@ def paired_ends(
     own = ends["patient"].map(sets)
     first = ends["day"].groupby(own).transform("min")
     ends.loc[first < ends["day"], "reason"] = FIRST
-    return chosen, ends.assign(day=first), own
+    ends = ends.assign(day=first)
+    made = cut(chosen, ends, f"{strategy}; pairwise censored")
+    people = made.patients.assign(arm=made.patients["arm"].cat.remove_unused_categories())
+    return replace(made, patients_table=people.assign(matched_set=own.to_numpy())), ends
 
 
 def cut(cohort: Cohort, ends: pd.DataFrame, what: str) -> Cohort:

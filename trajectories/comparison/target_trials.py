@@ -11,13 +11,12 @@ import pandas as pd
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.comparison.censoring import CensoringWeights
 from trajectories.comparison.eligibility import Eligible, attrition
-from trajectories.comparison.following import ends_by_arm, follow, paired_ends, pairwise_censored
+from trajectories.comparison.following import ends_by_arm, followed, followed_in_sets
 from trajectories.comparison.strategies import (
     Duration,
     IntentionToTreat,
     OnTreatment,
     Strategy,
-    ends_of_followup,
 )
 from trajectories.comparison.trial_warnings import on_design, on_followup
 from trajectories.estimate import Estimate
@@ -178,12 +177,9 @@ def target_trial(
     adjusted = [*covariates, *(() if weights is None else weights.covariates.columns)]
     _refuse(cohort, eligible, adjusted, strategies, weights)
     if matches is None:
-        ends, analysed = ends_of_followup(eligible, follow_up), follow(eligible, follow_up, lag=lag)
+        analysed, ends = followed(eligible, follow_up, lag)
     else:
-        ends, analysed = (
-            paired_ends(eligible, matches, follow_up)[1],
-            pairwise_censored(eligible, matches, follow_up),
-        )
+        analysed, ends = followed_in_sets(eligible, matches, follow_up)
     drugs = follow_up.drugs if isinstance(follow_up, OnTreatment) else {}
     said = on_design(eligible, adjusted, drugs, person, centre, rebound_within)
     protocol = {
