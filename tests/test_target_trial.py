@@ -289,7 +289,7 @@ def test_weights_and_matches_are_those_of_the_eligible():
     assert paired.summary()["followed"].to_dict() == {"fingolimod": 0, "ocrelizumab": n, "alemtuzumab": n}
     assert paired.summary()["eligible"].to_dict() == first.summary()["followed"].to_dict()
     assert paired.cohort.arms == ("ocrelizumab", "alemtuzumab")
-    assert "pairwise censoring" in paired.protocol["Follow-up"]
+    assert "(pairwise censoring)" in paired.protocol["Follow-up"]  # nobody is stopped: no limit to name
     assert (paired.ends["reason"] == "first of the matched set ended").any()
     with pytest.raises(ValueError, match="matches bring their own weights"):
         tj.target_trial(cohort, **ASKED, matches=matches, weights=weights)

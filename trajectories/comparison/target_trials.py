@@ -268,8 +268,9 @@ def _assignment(weights: Weights | None, covariates: Sequence[str]) -> str:
 def _followup(cohort: Cohort, ends: pd.DataFrame, strategy: Strategy, *, paired: bool) -> str:
     years = _years(cohort.patients).groupby(cohort.patients["arm"].astype(str)).median()
     medians = ", ".join(f"{arm} {years[arm]:.1f}" for arm in cohort.arms if arm in years.index)
-    together = "; matched sets end together (pairwise censoring)" if paired else ""
-    return f"{strategy}{together}. Median years after time zero: {medians}. Ended: {ends_by_arm(ends)}."
+    limit = ", which does not allow for stopping that goes with the course since baseline"
+    together = f"; matched sets end together (pairwise censoring{limit if isinstance(strategy, OnTreatment) else ''})"
+    return f"{strategy}{together if paired else ''}. Median years after time zero: {medians}. Ended: {ends_by_arm(ends)}."
 
 
 def _estimand(estimand: str | Estimate, strategy: Strategy, weights: Weights | None, cohort: Cohort) -> str:
