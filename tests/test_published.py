@@ -147,7 +147,7 @@ STUDIES = [value for value in vars(published).values() if isinstance(value, Publ
 
 
 def test_every_study_is_there_with_source_and_patients():
-    assert len(STUDIES) == 9
+    assert len(STUDIES) == 10
     for study in STUDIES:
         figures = [f for arm in study.arms.values() for f in arm.figures.values()] + list(
             study.contrasts.values()
@@ -155,6 +155,34 @@ def test_every_study_is_there_with_source_and_patients():
         assert figures
         assert all(figure.n >= 35 and figure.source.year >= 2006 and figure.arm for figure in figures)
         assert study.name in str(study)
+
+
+def test_years_of_enrolment_have_a_source_or_a_reason():
+    figures = {s.name: next(iter(next(iter(s.arms.values())).figures.values())) for s in STUDIES}
+    assert {name: f.enrolled for name, f in figures.items() if f.enrolled} == {
+        "CARE-MS I": (2007, 2009), "CARE-MS II": (2007, 2009), "AFFIRM": (2001, 2002), "FREEDOMS": (2006, 2007),
+    }  # fmt: skip
+    for figure in figures.values():
+        assert figure.enrolment.startswith("ClinicalTrials.gov NCT") if figure.enrolled else figure.enrolment
+        # nobody enters after the paper, nor less than the length of follow-up before it
+        assert figure.enrolled is None or figure.enrolled[1] <= figure.source.year - 2
+    with pytest.raises(PublishedFigureError, match="enrolment ends after it starts"):
+        replace(ALEMTUZUMAB.arr, enrolled=(2009, 2007))
+
+
+def test_what_a_relapse_leaves_and_when():
+    made = published.HIRST_2008["relapses"]
+    before, during, after = (
+        made.edss_before.figure.value,
+        made.edss_during.figure.value,
+        made.edss_after.figure.value,
+    )
+    assert after - before == pytest.approx(made.residual_change.figure.value)
+    assert during - before == pytest.approx(1.45)
+    assert "at 0.35 years" in str(made.edss_after)
+    assert "at 1 years" in str(published.ZMIRA_2020["alemtuzumab"].edss_year_1)
+    with pytest.raises(PublishedFigureError, match="without SD"):
+        made.edss_after.figure.spread(182)
 
 
 def test_arms_survive_copies_and_pickles():

@@ -161,7 +161,7 @@ class TestSaid:
             "every prognostic factor and every effect modifier is known, measured and adjusted for",
             "adjusts for nothing",
             "definitions, windows, visit schedules and raters may differ",
-            "published 2012, when the own patients started was not given",
+            "own patients started 2014–2017, on average 7.5 years after those of CARE-MS II (2007–2009)",
             "CARE-MS II, alemtuzumab",
             "own patients with the outcome: 35, without: 0",
         ):
@@ -181,11 +181,32 @@ class TestSaid:
         assert "windows differ: own 0 to 2 years, published 0 to 5 years" in made.caveats
 
     def test_calendar_time_where_both_are_known(self, cohort):
-        dated = replace(TRIAL.arr, enrolled=(2007, 2009))
-        made = against_published(cohort, dated, own_years=(2013, 2015))
+        made = against_published(cohort, TRIAL.arr, own_years=(2013, 2015))
         assert any(
             "6 years after those of CARE-MS II (2007–2009)" in said and "32%" in said for said in made.caveats
         )
+
+    def test_years_that_are_not_known_are_said_with_the_reason(self, cohort):
+        london = published.MURARO_2025["alemtuzumab"].arr
+        made = against_published(cohort, london, own_years=(2013, 2015), accept_no_interval=True)
+        assert (
+            "published 2025 (years of enrolment: the years were not in what could be read of it)"
+            in " ".join(made.caveats)
+        )
+
+    def test_own_years_are_those_of_the_dates_of_start(self, cohort):
+        def said(people, **options):
+            dated = replace(cohort, patients_table=people)
+            return " ".join(against_published(dated, TRIAL.arr, **options).caveats)
+
+        people = cohort.patients
+        people["start"] = pd.to_datetime("2013-05-01") + pd.to_timedelta(np.arange(35) * 30, unit="D")
+        assert "own patients started 2013–2016, on average 6.5 years after those of CARE-MS II" in said(
+            people
+        )
+        assert "own patients started 2014–2014" in said(people, own_years=(2014, 2014))
+        undated = people.drop(columns="start")
+        assert "enrolled 2007–2009, when the own patients started was not given" in said(undated)
 
     def test_the_frame_holds_the_draws(self, cohort):
         made = against_published(cohort, TRIAL.arr, draws=500)

@@ -41,6 +41,7 @@ __all__ = [
     "CARE_MS_1",
     "CARE_MS_2",
     "FREEDOMS",
+    "HIRST_2008",
     "MARTINEZ_YELAMOS_2006",
     "MURARO_2025",
     "OPERA",
@@ -110,11 +111,13 @@ def _baseline(base: Published, women: float, **figures: tuple[float, float]) -> 
     }  # fmt: skip
 
 
-def _base(study: str, population: str, source: Source) -> Published:
+def _base(
+    study: str, population: str, source: Source, *, enrolment: str, enrolled: tuple[int, int] | None = None
+) -> Published:
     """What the figures of a study share; the figure itself is replaced."""
     return Published(
         quantity="", unit="", figure=Mean(mean=0.0), study=study, arm="", population=population, n=1, source=source,
-        window=_TWO_YEARS,
+        window=_TWO_YEARS, enrolled=enrolled, enrolment=enrolment,
     )  # fmt: skip
 
 
@@ -129,6 +132,8 @@ def _care_ms_1() -> PublishedStudy:
         "CARE-MS I",
         "untreated relapsing MS, EDSS 0 to 3, at most 5 years from onset; randomised trial",
         source,
+        enrolled=(2007, 2009),
+        enrolment="ClinicalTrials.gov NCT00530348: started August 2007, primary completion April 2011, with two years for each patient",
     )
     interferon = replace(base, arm="interferon beta-1a", n=187)
     alemtuzumab = replace(base, arm="alemtuzumab", n=376)
@@ -166,7 +171,11 @@ def _care_ms_1() -> PublishedStudy:
 def _care_ms_2() -> PublishedStudy:
     source = Source(authors="Coles et al.", year=2012, journal="Lancet", doi="10.1016/S0140-6736(12)61768-1")
     base = _base(
-        "CARE-MS II", "relapsing MS that relapsed on an earlier drug, EDSS 0 to 5; randomised trial", source
+        "CARE-MS II",
+        "relapsing MS that relapsed on an earlier drug, EDSS 0 to 5; randomised trial",
+        source,
+        enrolled=(2007, 2009),
+        enrolment="ClinicalTrials.gov NCT00548405: started October 2007, completion September 2011, with two years for each patient",
     )
     interferon = replace(base, arm="interferon beta-1a", n=202)
     alemtuzumab = replace(base, arm="alemtuzumab", n=426)
@@ -206,7 +215,12 @@ def _care_ms_2() -> PublishedStudy:
 
 def _opera() -> PublishedStudy:
     source = Source(authors="Hauser et al.", year=2017, journal="N Engl J Med", doi="10.1056/NEJMoa1601277")
-    base = _base("OPERA I/II", "relapsing MS; two randomised trials", source)
+    base = _base(
+        "OPERA I/II",
+        "relapsing MS; two randomised trials",
+        source,
+        enrolment="first enrolment in 2011 by the WHO register (EUCTR2010-020315-36); the last year was not found",
+    )
     base = replace(
         base, window=(0.0, 1.84), n=1656, definition="96 weeks; the same rate in each of the two trials"
     )
@@ -227,7 +241,13 @@ def _opera() -> PublishedStudy:
 
 def _affirm() -> PublishedStudy:
     source = Source(authors="Polman et al.", year=2006, journal="N Engl J Med", doi="10.1056/NEJMoa044397")
-    base = _base("AFFIRM", "relapsing MS; randomised trial", source)
+    base = _base(
+        "AFFIRM",
+        "relapsing MS; randomised trial",
+        source,
+        enrolled=(2001, 2002),
+        enrolment="ClinicalTrials.gov NCT00027300: started November 2001, completion January 2005, with up to 116 weeks for each patient",
+    )
     sustained = "confirmed at 12 weeks, over 2 years"
 
     def arm(name: str, n: int, rate: float, worse: float) -> dict[str, Published]:
@@ -245,7 +265,13 @@ def _affirm() -> PublishedStudy:
 
 def _freedoms() -> PublishedStudy:
     source = Source(authors="Kappos et al.", year=2010, journal="N Engl J Med", doi="10.1056/NEJMoa0909494")
-    base = _base("FREEDOMS", "relapsing MS; randomised trial, fingolimod 0.5 mg", source)
+    base = _base(
+        "FREEDOMS",
+        "relapsing MS; randomised trial, fingolimod 0.5 mg",
+        source,
+        enrolled=(2006, 2007),
+        enrolment="ClinicalTrials.gov NCT00289978: started January 2006, completion July 2009, with two years for each patient",
+    )
     ratio = HazardRatio(ratio=0.70, lower=0.52, upper=0.96)
     return PublishedStudy(
         name="FREEDOMS",
@@ -264,7 +290,12 @@ def _freedoms() -> PublishedStudy:
 
 def _muraro() -> PublishedStudy:
     source = Source(authors="Muraro et al.", year=2025, journal="Ann Neurol", doi="10.1002/ana.27247")
-    base = _base("Muraro 2025", "relapsing MS, one London hospital; observational, modelled data", source)
+    base = _base(
+        "Muraro 2025",
+        "relapsing MS, one London hospital; observational, modelled data",
+        source,
+        enrolment="the years were not in what could be read of it",
+    )
     first, second = (
         "mean of modelled data, median follow-up 43 months",
         "mean of modelled data, median follow-up 32 months",
@@ -285,7 +316,12 @@ def _zmira() -> PublishedStudy:
     source = Source(
         authors="Zmira et al.", year=2020, journal="Acta Neurol Belg", doi="10.1007/s13760-020-01375-6"
     )
-    base = _base("Zmira 2020", "relapsing MS started on alemtuzumab, one centre; single-arm cohort", source)
+    base = _base(
+        "Zmira 2020",
+        "relapsing MS started on alemtuzumab, one centre; single-arm cohort",
+        source,
+        enrolment="the years were not in what could be read of it",
+    )
     base = replace(
         base,
         arm="alemtuzumab",
@@ -302,7 +338,7 @@ def _zmira() -> PublishedStudy:
     }  # fmt: skip
     figures = {
         name: replace(
-            base, quantity=f"EDSS at {at:g} years", unit=EDSS, figure=Quartiles(median=m, q1=a, q3=b), window=None
+            base, quantity=f"EDSS at {at:g} years", unit=EDSS, figure=Quartiles(median=m, q1=a, q3=b), window=None, at=at or None
         )
         for name, (m, a, b, at) in edss.items()
     } | {
@@ -333,7 +369,10 @@ def _martinez_yelamos() -> PublishedStudy:
         authors="Martínez-Yélamos et al.", year=2006, journal="Mult Scler", doi="10.1177/1352458506070820"
     )
     base = _base(
-        "Martínez-Yélamos 2006", "untreated relapsing MS with two or more relapses in two years", source
+        "Martínez-Yélamos 2006",
+        "untreated relapsing MS with two or more relapses in two years",
+        source,
+        enrolment="the years were not in what could be read of it",
     )
     base = replace(base, arm="untreated", n=44, definition="mean number of relapses in the year")
     return PublishedStudy(
@@ -354,7 +393,12 @@ def _top() -> PublishedStudy:
         year=2022,
         journal="data of November 2022, as given by the sponsor",
     )
-    base = _base("TOP", "relapsing MS started on natalizumab; observational, single arm", source)
+    base = _base(
+        "TOP",
+        "relapsing MS started on natalizumab; observational, single arm",
+        source,
+        enrolment="from July 2007 on by the sponsor; the last year was not found",
+    )
     base = replace(base, arm="natalizumab", n=6321)
     return PublishedStudy(
         name="TOP",
@@ -366,6 +410,29 @@ def _top() -> PublishedStudy:
             },
         ),
     )
+
+
+def _hirst() -> PublishedStudy:
+    source = Source(authors="Hirst et al.", year=2008, journal="J Neurol", doi="10.1007/s00415-008-0743-8")
+    base = _base(
+        "Hirst 2008",
+        "MS with a relapse that was assessed before, during and after it; time 0 is the relapse",
+        source,
+        enrolment="the years are not in the abstract, which is all that could be read",
+    )
+    base = replace(
+        base, arm="relapses", n=182, unit=EDSS, window=None, definition="mean over 279 relapses of 182 patients, without SD"
+    )  # fmt: skip
+    after = replace(
+        base, definition=f"{base.definition}; on average 127 days after the relapse", at=127 / 365.25
+    )
+    figures = {
+        "edss_before": replace(base, quantity="EDSS before a relapse", figure=Mean(mean=3.73)),
+        "edss_during": replace(base, quantity="EDSS during a relapse", figure=Mean(mean=5.18), at=0.0),
+        "edss_after": replace(after, quantity="EDSS after a relapse", figure=Mean(mean=4.23)),
+        "residual_change": replace(after, quantity="EDSS after less before a relapse", figure=Mean(mean=0.50), null=0.0),
+    }  # fmt: skip
+    return PublishedStudy(name="Hirst 2008", arms=_arms("Hirst 2008", relapses=figures))
 
 
 CARE_MS_1 = _care_ms_1()
@@ -394,3 +461,6 @@ MARTINEZ_YELAMOS_2006 = _martinez_yelamos()
 
 TOP = _top()
 """Natalizumab in practice: before and after, a single arm."""
+
+HIRST_2008 = _hirst()
+"""What a relapse does to the EDSS, and what of it is left four months later."""

@@ -58,18 +58,22 @@ class Published:
     source
         Where it is printed.
     window
-        Start and end in years since the start of treatment, None for the end of follow-up; None for a baseline value.
+        Start and end in years since the start of treatment, None for the end of follow-up; None for a value at one time.
+    at
+        Years from time 0 of a value at one time; None for a baseline value.
     definition
         What else must be known to set another figure beside it: confirmation, how it was estimated.
     null
         0 for a change, 1 for a ratio: the value of no effect, where there is one.
     enrolled
         First and last calendar year of enrolment, where known.
+    enrolment
+        Where these years are to be read; if they are not known, why.
 
     Raises
     ------
     PublishedFigureError
-        If n is no number of patients, the window is empty, or the kind cannot have the unit.
+        If n is no number of patients, the window or the enrolment is empty, or the kind cannot have the unit.
 
     Examples
     --------
@@ -96,6 +100,8 @@ class Published:
     definition: str = ""
     null: float | None = None
     enrolled: tuple[int, int] | None = None
+    enrolment: str = ""
+    at: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.figure, Figure):
@@ -106,6 +112,8 @@ class Published:
             raise PublishedFigureError(f"n must be a number of patients, not {self.n}.")
         if self.window is not None and self.window[1] is not None and not self.window[0] < self.window[1]:
             raise PublishedFigureError(f"a window ends after it starts; here it is {self.window}.")
+        if self.enrolled is not None and self.enrolled[0] > self.enrolled[1]:
+            raise PublishedFigureError(f"enrolment ends after it starts; here it is {self.enrolled}.")
         _check_unit(self.figure, self.unit)
 
     @property
@@ -121,7 +129,7 @@ class Published:
     def over(self) -> str:
         """Say the window in words."""
         if self.window is None:
-            return "at baseline"
+            return "at baseline" if self.at is None else f"at {self.at:.2g} years"
         start, end = self.window
         return f"{start:g} to {'end of follow-up' if end is None else f'{end:g} years'}"
 

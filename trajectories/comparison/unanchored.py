@@ -188,7 +188,8 @@ def against_published(
     tolerance
         How far from a time point an EDSS visit may be, in years.
     own_years
-        First and last calendar year in which the own patients started; None if it should be said that it is not known.
+        First and last calendar year in which the own patients started; None takes them from the dates in the column `start` of a cohort's
+        patients, and says so where there are none.
     accept_no_interval
         Whether to take a figure printed without any uncertainty for exactly known; the result is then marked.
     draws, seed
@@ -218,6 +219,7 @@ def against_published(
     """
     _check_figure(published)
     target = _target_spread(published, accept_no_interval)
+    own_years = _started(own, arm) if own_years is None else own_years
     if not isinstance(own, Cohort) and (weights is not None or outcome is not None):
         raise ValueError("weights and outcome go with a cohort; an estimate is weighted when it is made.")
     if weights is not None and not isinstance(weights, MaicWeights):
@@ -411,17 +413,32 @@ def _said(
     return (*said, *([target.note] if target.note else []))
 
 
+def _started(own: Estimate | RelapseRates | Cohort, arm: str | None) -> tuple[int, int] | None:
+    """First and last calendar year of treatment start of a cohort's arm, where there are dates."""
+    if not isinstance(own, Cohort):
+        return None
+    people = own.patients if arm is None else own.patients[own.patients["arm"].astype(str) == arm]
+    if "start" not in people or not pd.api.types.is_datetime64_any_dtype(people["start"]):
+        return None
+    years = people["start"].dropna().dt.year
+    return None if years.empty else (int(years.min()), int(years.max()))
+
+
 def _calendar(published: Published, own_years: tuple[int, int] | None) -> str:
     theirs = published.enrolled
     fell = f"relapse rates on placebo fell {FALL:.1%} a year in trials (Nicholas 2011)"
     if own_years is None:
-        when = f"published {published.source.year}" if theirs is None else f"enrolled {theirs[0]}–{theirs[1]}"
+        when = (
+            f"published {published.source.year}{_unknown(published)}"
+            if theirs is None
+            else f"enrolled {theirs[0]}–{theirs[1]}"
+        )
         return f"calendar time: {published.study} was {when}, when the own patients started was not given (own_years); {fell}"
     mine = sum(own_years) / 2
     if theirs is None:
         return (
-            f"calendar time: own patients started {own_years[0]}–{own_years[1]}; {published.study} was published {published.source.year}, "
-            f"its patients started earlier; {fell}"
+            f"calendar time: own patients started {own_years[0]}–{own_years[1]}; {published.study} was published {published.source.year}"
+            f"{_unknown(published)}, its patients started earlier; {fell}"
         )
     apart = mine - sum(theirs) / 2
     order = "after" if apart >= 0 else "before"
@@ -429,3 +446,8 @@ def _calendar(published: Published, own_years: tuple[int, int] | None) -> str:
         f"calendar time: own patients started {own_years[0]}–{own_years[1]}, on average {abs(apart):g} years {order} those of "
         f"{published.study} ({theirs[0]}–{theirs[1]}); {fell}: {1 - (1 - FALL) ** abs(apart):.0%} over that time"
     )
+
+
+def _unknown(published: Published) -> str:
+    """Why the years of enrolment are not known."""
+    return f" (years of enrolment: {published.enrolment})" if published.enrolment else ""
