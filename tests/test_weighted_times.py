@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 import trajectories as tj
 from trajectories import endpoints
+from trajectories.endpoints.survival import TimeTo
 from trajectories.endpoints.survival_hazards import cox
 from trajectories.endpoints.survival_setting import Setting
-from trajectories.endpoints.survival_steps import count_steps, greenwood, survival_of, weighted_survival
 
 REFERENCE = Path(__file__).parent / "reference"
 ANSWERS = (
@@ -50,36 +52,152 @@ def test_weighted_cox_is_that_of_r(name, cluster, ties):
     assert not len(found.proportionality)
 
 
+def weighted_study(name: str) -> TimeTo:
+    table = case(name)
+    cause = pd.Categorical.from_codes(table["cause"].to_numpy(), categories=["censored", "event", "rival"])
+    return TimeTo(table=table.assign(cause=cause), causes=("event", "rival"), setting=SETTING)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_weighted_curves_and_their_errors_are_those_of_r(name):
-    for arm, rows in case(name).groupby("arm"):
-        time, survival, error = weighted_survival(
-            rows["time"].to_numpy(), rows["event"].to_numpy(), rows["weight"].to_numpy()
-        )
-        answers = ANSWERS[name, "survfit"]
-        for k in range(len(time)):
-            assert time[k] == pytest.approx(answers[f"time {arm} {k + 1}"], rel=1e-12)
-            assert survival[k] == pytest.approx(answers[f"surv {arm} {k + 1}"], abs=1e-12)
-            if survival[k] > 1e-12:  # R's std.err of a robust curve is that of S itself
-                assert survival[k] * error[k] == pytest.approx(answers[f"std.err {arm} {k + 1}"], rel=1e-8)
+    for arm, rows in weighted_study(name).kaplan_meier().curves.groupby("arm"):
+        answers, curve = ANSWERS[name, "survfit"], rows.iloc[1:].to_dict("records")
+        for k, row in enumerate(curve, start=1):
+            assert row["time"] == pytest.approx(answers[f"time {arm} {k}"], rel=1e-12)
+            assert row["survival"] == pytest.approx(answers[f"surv {arm} {k}"], abs=1e-12)
+            if row["survival"] > 1e-12:  # R's std.err of a robust curve is that of S itself
+                assert row["std_error"] == pytest.approx(answers[f"std.err {arm} {k}"], rel=1e-8)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weighted_incidences_and_their_errors_are_those_of_r(name):
+    found = weighted_study(name).cumulative_incidence().curves
+    answers = ANSWERS[name, "survfit multi-state"]
+    for (arm, cause), rows in found.groupby(["arm", "cause"]):
+        for k, row in enumerate(rows.iloc[1:].to_dict("records"), start=1):
+            assert row["incidence"] == pytest.approx(answers[f"{cause} {arm} {k}"], abs=1e-12)
+            assert row["std_error"] == pytest.approx(answers[f"se {cause} {arm} {k}"], rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weighted_restricted_means_are_those_of_r(name):
+    answers = ANSWERS[name, "rmean"]
+    means = weighted_study(name).kaplan_meier().restricted_mean(answers["until"]).set_index("arm")
+    for arm, row in means.iterrows():
+        assert row["restricted_mean"] == pytest.approx(answers[f"rmean {arm}"], rel=1e-12)
+        assert row["std_error"] == pytest.approx(answers[f"se {arm}"], rel=1e-10)
+    # with known weights arms are independent
+    apart = (means["difference_upper"] - means["difference"]) / NormalDist().inv_cdf(0.975)
+    np.testing.assert_allclose(
+        apart.iloc[1:], np.hypot(means["std_error"], means["std_error"].iloc[0]).iloc[1:], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("strata", "analysis"), [(None, "rscore"), ("centre", "rscore by centre")])
+def test_weighted_log_rank_is_the_robust_score_test_of_r(name, strata, analysis):
+    found = weighted_study(name).log_rank(strata=strata)
+    assert found.chi2 == pytest.approx(ANSWERS[name, analysis, "chi2"], rel=1e-9)
+    assert found.p_value == pytest.approx(chi2.sf(found.chi2, case(name)["arm"].nunique() - 1), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weighted_weibull_is_that_of_r(name):
+    found = weighted_study(name).weibull(["arm", "age"])
+    answers = ANSWERS[name, "survreg"]
+    for row in found.parameters.to_dict("records"):
+        assert row["estimate"] == pytest.approx(answers[row["parameter"]], rel=1e-7)
+        # R refitted with other weights: central differences of 1e-3
+        assert row["std_error"] == pytest.approx(answers[f"se {row['parameter']}"], rel=1e-5)
+    assert found.log_likelihood == pytest.approx(answers["loglik"], rel=1e-10)
 
 
 def test_weights_of_one_change_nothing():
-    rows = case("three_arms")
-    plain = cox(
-        rows.drop(columns="weight"), SETTING, covariates=["arm"], ties="efron", cluster="patient", strata=None, ci=0.95
-    )  # fmt: skip
-    same = cox(
-        rows.assign(weight=1.0), SETTING, covariates=["arm"], ties="efron", cluster="patient", strata=None, ci=0.95
-    )  # fmt: skip
-    pd.testing.assert_frame_equal(plain.coefficients, same.coefficients)
-    one = rows[rows["arm"] == "a"]
-    time, event = one["time"].to_numpy(), one["event"].to_numpy()
-    steps = count_steps(time, event)
-    _, survival, error = weighted_survival(time, event, np.ones(len(time)))
-    np.testing.assert_allclose(survival, survival_of(steps), rtol=1e-12)
+    study = weighted_study("three_arms")
+    plain, same = (
+        replace(study, table=table)
+        for table in (study.table.drop(columns="weight"), study.table.assign(weight=1.0))
+    )
+    pd.testing.assert_frame_equal(plain.cox().coefficients, same.cox().coefficients)
     # for weights of 1 the infinitesimal jackknife of a product-limit estimate is Greenwood's formula
-    np.testing.assert_allclose(error[survival > 0], greenwood(steps)[survival > 0], rtol=1e-10)
+    pd.testing.assert_frame_equal(plain.kaplan_meier().curves, same.kaplan_meier().curves, rtol=1e-9)
+    pd.testing.assert_frame_equal(
+        plain.kaplan_meier().difference([1.0, 2.0]), same.kaplan_meier().difference([1.0, 2.0]), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        plain.cumulative_incidence().curves["incidence"],
+        same.cumulative_incidence().curves["incidence"],
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        plain.weibull().parameters["estimate"], same.weibull().parameters["estimate"], rtol=1e-9
+    )
+    np.testing.assert_allclose(plain.log_rank().arms["expected"], same.log_rank().arms["expected"], rtol=1e-9)
+    np.testing.assert_allclose(
+        plain.kaplan_meier().restricted_mean(2.0)["restricted_mean"],
+        same.kaplan_meier().restricted_mean(2.0)["restricted_mean"],
+        rtol=1e-12,
+    )
+
+
+def test_patients_who_count_twice_are_two_patients():
+    """Estimates of weights 1 and 2 are those of a table in which the latter stand twice."""
+    table = weighted_study("two_arms").table
+    twice = np.where(np.arange(len(table)) % 3 == 0, 2, 1)
+    doubled = table.loc[np.repeat(table.index, twice)].drop(columns="weight").reset_index(drop=True)
+    weighted, plain = (
+        replace(weighted_study("two_arms"), table=one)
+        for one in (table.assign(weight=twice.astype(float)), doubled)
+    )
+    for ask in (
+        lambda t: t.kaplan_meier().at([0.5, 1.0, 2.0])["survival"],
+        lambda t: t.kaplan_meier().medians["median"],
+        lambda t: t.cumulative_incidence().at([1.0, 2.0])["incidence"],
+        lambda t: t.weibull().parameters["estimate"],
+        lambda t: t.log_rank(strata="centre").arms["expected"],
+        lambda t: t.cox(ties="breslow").coefficients["log_hazard_ratio"],
+    ):
+        np.testing.assert_allclose(ask(weighted), ask(plain), rtol=1e-8)
+
+
+def test_differences_are_those_of_the_curves():
+    study = weighted_study("three_arms")
+    curves = study.kaplan_meier()
+    at = curves.at([1.0, 2.0]).set_index(["arm", "time"])
+    apart = curves.difference([1.0, 2.0], reference="b")
+    assert apart["arm"].tolist() == ["a", "a", "c", "c"]
+    for row in apart.to_dict("records"):
+        one, other = at.loc[row["arm"], row["time"]], at.loc["b", row["time"]]
+        assert row["difference"] == pytest.approx(one["survival"] - other["survival"])
+        error = np.hypot(one["std_error"], other["std_error"])
+        assert row["std_error"] == pytest.approx(error)
+        assert row["upper"] == pytest.approx(row["difference"] + NormalDist().inv_cdf(0.975) * error)
+        assert row["p_value"] == pytest.approx(2 * NormalDist().cdf(-abs(row["difference"]) / error))
+    back = curves.difference([1.0], reference="a").set_index("arm").loc["b"]
+    forth = apart.set_index(["arm", "time"]).loc["a", 1.0]
+    assert back["difference"] == pytest.approx(-forth["difference"])
+    assert back["lower"] == pytest.approx(-forth["upper"])
+    rival = study.cumulative_incidence()
+    apart = rival.difference([2.0], cause="rival").set_index("arm")["difference"]
+    at = rival.at([2.0]).set_index(["cause", "arm"]).loc["rival", "incidence"]
+    np.testing.assert_allclose(apart, at[["b", "c"]] - at["a"])
+
+
+def test_no_difference_beyond_follow_up_and_none_where_nothing_varies():
+    curves = weighted_study("two_arms").kaplan_meier()
+    apart = curves.difference([0.0, 40.0])
+    assert apart["difference"].tolist()[0] == 0
+    assert apart.loc[0, ["std_error", "lower", "upper", "p_value"]].isna().all()
+    assert np.isnan(apart["difference"].iloc[1])
+    with pytest.raises(ValueError, match="reference must be one of a, b"):
+        curves.difference([1.0], reference="x")
+    with pytest.raises(ValueError, match="from 0 up"):
+        curves.difference([-1.0])
+    with pytest.raises(ValueError, match="cause must be one of event, rival"):
+        weighted_study("two_arms").cumulative_incidence().difference([1.0], cause="x")
+    alone = replace(weighted_study("two_arms"), table=case("two_arms").query("arm == 'a'"))
+    with pytest.raises(ValueError, match="one arm only"):
+        alone.kaplan_meier().difference([1.0])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +216,9 @@ def test_times_take_the_weights_of_a_cohort_and_say_whose(cohort, times):
     made = tj.weights(tj.propensity(cohort, "arm ~ age + edss_baseline + relapses_year_before"), "ATO")
     weighted = times.weighted(made)
     assert "Weighted: target ATO" in str(weighted.cox())
-    assert "infinitesimal jackknife" in str(weighted.kaplan_meier())
+    assert "allow for the estimation of the weights" in str(weighted.kaplan_meier()).replace("\n  ", " ")
+    known = times.weighted(replace(made, estimation=None))
+    assert "take the weights as known" in str(known.kaplan_meier()).replace("\n  ", " ")
     ratio = weighted.cox().coefficients.set_index("term")["hazard_ratio"]
     assert not np.allclose(ratio, times.cox().coefficients.set_index("term")["hazard_ratio"])
 
@@ -111,15 +231,19 @@ def test_patients_without_a_weight_are_counted_and_left_out(cohort, times):
     assert weighted.cox().n == len(weighted.table)
 
 
-def test_what_has_no_weights_says_so(cohort, times):
+def test_what_cannot_be_weighted_says_so(cohort, times):
     weighted = times.weighted(tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"])))
-    for ask in (weighted.log_rank, weighted.weibull, weighted.cumulative_incidence):
-        with pytest.raises(ValueError, match="use kaplan_meier or cox"):
-            ask()
-    with pytest.raises(ValueError, match="restricted mean is of unweighted curves"):
-        weighted.kaplan_meier().restricted_mean(1.0)
     with pytest.raises(ValueError, match="keep cluster='patient'"):
         weighted.cox(cluster=None)
     strangers = replace(times, table=times.table.assign(patient="nobody"))
     with pytest.raises(ValueError, match="none of these patients has a weight"):
         strangers.weighted(tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"])))
+
+
+def test_few_patients_worth_are_a_warning(cohort, times):
+    uneven = pd.Series(0.01, index=cohort.patients["patient"])
+    uneven.iloc[:12] = 10.0
+    said = " ".join(times.weighted(tj.weights_of(cohort, uneven)).setting.notes)
+    assert "fewer than 20 patients' worth" in said
+    even = pd.Series(1.0, index=cohort.patients["patient"])
+    assert "patients' worth" not in " ".join(times.weighted(tj.weights_of(cohort, even)).setting.notes)

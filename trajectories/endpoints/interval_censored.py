@@ -17,20 +17,24 @@ _SMALL = 1e-16  # Newton decrement, in units of the log-likelihood
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeibullMaximum:
-    """A maximum: `parameters` (coefficients, then log scale), their `covariance`, `log_likelihood`, `converged`."""
+    """A maximum: `parameters` (coefficients, then log scale), their `covariance`, `log_likelihood`, `converged`.
+
+    `slopes` are those of the parameters in the weights of patients (patients × parameters), weights of 1 included.
+    """
 
     parameters: Floats
     covariance: Floats
+    slopes: Floats
     log_likelihood: float
     converged: bool
 
 
 def weibull_log_likelihood(
-    parameters: Floats, X: Floats, lower: Floats, upper: Floats
+    parameters: Floats, X: Floats, lower: Floats, upper: Floats, weights: Floats | None = None
 ) -> tuple[float, Floats, Floats]:
-    """Log-likelihood of T in (lower, upper], log T = X β + σ W with W of the smallest extreme value, and its derivatives.
+    """Weighted log-likelihood of T in (lower, upper], log T = X β + σ W with W of the smallest extreme value, and its derivatives.
 
-    With H(t) = exp((log t − xβ) / σ) a patient adds log(exp(−H(lower)) − exp(−H(upper))).
+    With H(t) = exp((log t − xβ) / σ) a patient adds log(exp(−H(lower)) − exp(−H(upper))), times the patient's weight.
 
     Parameters
     ----------
@@ -40,16 +44,19 @@ def weibull_log_likelihood(
         Covariates with a column of ones, patients × terms.
     lower, upper
         Shape (patients,): lower may be 0, upper infinite (right-censored at lower); lower < upper.
+    weights
+        Shape (patients,); None for 1 each.
 
     Returns
     -------
-    Value, gradient (terms + 1,) and matrix of second derivatives.
+    Value, scores of patients without their weights (patients × (terms + 1)), and matrix of second derivatives.
 
     Examples
     --------
     >>> round(weibull_log_likelihood(np.zeros(2), np.ones((1, 1)), np.array([0.0]), np.array([1.0]))[0], 4)
     -0.4587
     """
+    w = np.ones(len(X)) if weights is None else weights
     eta, rate = X @ parameters[:-1], np.exp(-parameters[-1])
     (before, slope_before, bend_before), (after, slope_after, bend_after) = (
         _cumulative_hazard(times, eta, rate, X) for times in (lower, upper)
@@ -58,12 +65,12 @@ def weibull_log_likelihood(
     width = np.where(seen, after - before, 1.0)
     with np.errstate(over="ignore", divide="ignore"):
         q = np.where(seen, 1 / np.expm1(width), 0.0)
-        value = np.sum(-before + np.where(seen, np.log(-np.expm1(-width)), 0.0))
+        value = w @ (-before + np.where(seen, np.log(-np.expm1(-width)), 0.0))
     change = slope_after - slope_before  # 0 × anything for the censored, whose q is 0
-    gradient = np.sum(-slope_before + q[:, None] * change, axis=0)
-    second = np.einsum("i,ij,ik->jk", -q * (1 + q), change, change)
-    second += np.sum(-bend_before + q[:, None, None] * (bend_after - bend_before), axis=0)
-    return float(value), gradient, second
+    scores = -slope_before + q[:, None] * change
+    second = np.einsum("i,ij,ik->jk", -w * q * (1 + q), change, change)
+    second += np.einsum("i,ijk->jk", w, -bend_before + q[:, None, None] * (bend_after - bend_before))
+    return float(value), scores, second
 
 
 def _cumulative_hazard(times: Floats, eta: Floats, rate: float, X: Floats) -> tuple[Floats, Floats, Floats]:
@@ -81,12 +88,12 @@ def _cumulative_hazard(times: Floats, eta: Floats, rate: float, X: Floats) -> tu
     return hazard, hazard[:, None] * by_parameters, hazard[:, None, None] * bend
 
 
-def fit_weibull(X: Floats, lower: Floats, upper: Floats) -> WeibullMaximum:
+def fit_weibull(X: Floats, lower: Floats, upper: Floats, weights: Floats | None = None) -> WeibullMaximum:
     """Maximise the likelihood by Newton's method with halved steps; covariance from the observed information.
 
     Parameters
     ----------
-    X, lower, upper
+    X, lower, upper, weights
         As for `weibull_log_likelihood`.
 
     Returns
@@ -104,26 +111,27 @@ def fit_weibull(X: Floats, lower: Floats, upper: Floats) -> WeibullMaximum:
     >>> bool(fit.converged), round(float(np.exp(fit.parameters[0])), 3)
     (True, 1.732)
     """
+    w = np.ones(len(X)) if weights is None else weights
     centre, scale = X.mean(axis=0), X.std(axis=0)
     constant = scale < 1e-12
     scale = np.where(constant, 1.0, scale)
     Z = (X - np.where(constant, 0.0, centre)) / scale
     parameters = np.zeros(X.shape[1] + 1)
     seen = np.isfinite(upper)
-    years = float(np.where(seen, (lower + np.where(seen, upper, 0.0)) / 2, lower).sum())
-    parameters[:-1] = np.where(
-        constant, np.log(years / max(int(seen.sum()), 1)) / max(constant.sum(), 1), 0.0
-    )
-    value, gradient, second = weibull_log_likelihood(parameters, Z, lower, upper)
+    years = float(w @ np.where(seen, (lower + np.where(seen, upper, 0.0)) / 2, lower))
+    events = float(w @ seen) or 1.0
+    parameters[:-1] = np.where(constant, np.log(years / events) / max(constant.sum(), 1), 0.0)
+    value, scores, second = weibull_log_likelihood(parameters, Z, lower, upper, w)
     converged = False
     for _ in range(_ROUNDS):
+        gradient = w @ scores
         step = _uphill(gradient, second)
         converged = bool(gradient @ step < _SMALL * max(1.0, abs(value)))
-        tried = weibull_log_likelihood(parameters + step, Z, lower, upper)
+        tried = weibull_log_likelihood(parameters + step, Z, lower, upper, w)
         while not tried[0] >= value - 1e-9 * abs(value):
             step = step / 2
-            tried = weibull_log_likelihood(parameters + step, Z, lower, upper)
-        parameters, (value, gradient, second) = parameters + step, tried
+            tried = weibull_log_likelihood(parameters + step, Z, lower, upper, w)
+        parameters, (value, scores, second) = parameters + step, tried
         if converged:  # and one step beyond, which doubles the digits
             break
     inverse, definite = _inverse(-second)
@@ -131,6 +139,7 @@ def fit_weibull(X: Floats, lower: Floats, upper: Floats) -> WeibullMaximum:
     return WeibullMaximum(
         parameters=back @ parameters,
         covariance=back @ inverse @ back.T,
+        slopes=scores @ inverse @ back.T,
         log_likelihood=value,
         converged=converged and definite,
     )

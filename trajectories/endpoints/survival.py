@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from trajectories.cohort import Cohort
+from trajectories.endpoints.patient_weights import Estimated, PatientWeights, with_weights
 from trajectories.endpoints.survival_curves import KaplanMeier, arms_of, kaplan_meier
 from trajectories.endpoints.survival_hazards import Cox, cox
 from trajectories.endpoints.survival_incidence import CumulativeIncidence, cumulative_incidence
@@ -16,7 +17,6 @@ from trajectories.endpoints.survival_partial import Ties
 from trajectories.endpoints.survival_ranks import LogRank, log_rank
 from trajectories.endpoints.survival_setting import Setting, few_events
 from trajectories.endpoints.survival_weibull import Weibull, weibull
-from trajectories.endpoints.survival_weights import PatientWeights, with_weights
 from trajectories.estimate import check_ci
 from trajectories.printing import aligned
 from trajectories.suppression import check_limit
@@ -45,6 +45,8 @@ class TimeTo:
         The event, then those competing with it.
     setting
         Who is in it and who is not, by arm (`setting.counts`), with warnings and notes.
+    estimation
+        How the weights of weighted patients depend on what was estimated; None for weights taken as known, and without any.
 
     Examples
     --------
@@ -63,13 +65,18 @@ class TimeTo:
     table: pd.DataFrame = field(repr=False)
     causes: tuple[str, ...]
     setting: Setting
+    estimation: Estimated | None = field(default=None, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the times, one row a patient at risk; a copy."""
         return self.table.copy()
 
     def weighted(self, weights: PatientWeights) -> TimeTo:
-        """Return the same times of weighted patients, for `kaplan_meier` and `cox`.
+        """Return the same times of weighted patients, for every analysis of them.
+
+        The variance of an estimate θ is Σ ψᵢ², ψᵢ = wᵢ ∂θ/∂wᵢ + φᵢ' Σⱼ ẇⱼ ∂θ/∂wⱼ: what a patient adds directly, and through the estimated
+        propensities (φ the patient's influence on their parameters, ẇ the slopes of the weights in them). Weights whose estimation is not
+        known (matched, by hand, trimmed) are taken as known and have the first term only; prints say which.
 
         Parameters
         ----------
@@ -79,7 +86,7 @@ class TimeTo:
 
         Returns
         -------
-        `TimeTo` with a column `weight`. Standard errors take the weights as known: with weights for everybody (ATE) that is on the safe side.
+        `TimeTo` with a column `weight`. To take estimated weights as known: `times.weighted(dataclasses.replace(weights, estimation=None))`.
 
         Raises
         ------
@@ -88,14 +95,21 @@ class TimeTo:
 
         References
         ----------
-        Cole and Hernán 2004 (doi:10.1016/j.cmpb.2003.10.004); Austin 2016 (doi:10.1002/sim.7084).
+        Cole and Hernán 2004 (doi:10.1016/j.cmpb.2003.10.004); Austin 2016 (doi:10.1002/sim.7084); Pierce 1982 (doi:10.1214/aos/1176345788).
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> setting = Setting(event="x", rule="r", cohort_name="two", simulated=True, counts=pd.DataFrame(), warnings=(), notes=())
+        >>> table = pd.DataFrame({"patient": ["a", "b"], "arm": "x", "time": [1.0, 2.0], "event": [1, 0]})
+        >>> weights = SimpleNamespace(values=pd.Series({"a": 1.0, "b": 3.0}), description="By hand.", caveats=(), estimation=None)
+        >>> times = TimeTo(table=table, causes=("x",), setting=setting).weighted(weights)
+        >>> times.kaplan_meier().at([1.5])["survival"].item()
+        0.75
         """
         table, said = with_weights(self.table, weights)
-        return replace(self, table=table, setting=replace(self.setting, notes=(*self.setting.notes, *said)))
-
-    def _unweighted(self, what: str) -> None:
-        if "weight" in self.table:
-            raise ValueError(f"{what} has no weights here: use kaplan_meier or cox of weighted patients.")
+        setting = replace(self.setting, notes=(*self.setting.notes, *said))
+        return replace(self, table=table, setting=setting, estimation=weights.estimation)
 
     def kaplan_meier(self, ci: float = 0.95) -> KaplanMeier:
         """Estimate by arm the share of patients without the event, S(t) = Π (1 − d/n), with numbers at risk.
@@ -103,11 +117,11 @@ class TimeTo:
         Parameters
         ----------
         ci
-            Probability of the intervals (log-log, from Greenwood's standard error).
+            Probability of the intervals (log-log, from Greenwood's standard error; with weights from the robust one).
 
         Returns
         -------
-        `KaplanMeier`, with `.medians`, `.at(times)` and `.restricted_mean(until)`.
+        `KaplanMeier`, with `.medians`, `.at(times)`, `.difference(times)` between arms, and `.restricted_mean(until)`.
 
         Raises
         ------
@@ -119,10 +133,13 @@ class TimeTo:
         Kaplan and Meier 1958 (doi:10.1080/01621459.1958.10501452).
         """
         check_ci(ci)
-        return kaplan_meier(self.table, self.setting, ci=ci)
+        return kaplan_meier(self.table, self.setting, ci=ci, estimation=self.estimation)
 
     def log_rank(self, *, strata: str | None = None) -> LogRank:
-        """Test whether the arms have the same hazard: Σ (O − E) against its hypergeometric variance.
+        """Test whether the arms have the same hazard: Σ (O − E) against its hypergeometric variance, or with weights a robust one.
+
+        With weights O − E, of weighted patients, is the score of Cox's model at hazard ratios of 1 (ties as Breslow's), and its variance
+        the sum over patients of the squares of their parts.
 
         Parameters
         ----------
@@ -140,10 +157,10 @@ class TimeTo:
 
         References
         ----------
-        Mantel 1966 (Cancer Chemother Rep 50:163-170); Peto and Peto 1972 (doi:10.2307/2344317).
+        Mantel 1966 (Cancer Chemother Rep 50:163-170); Peto and Peto 1972 (doi:10.2307/2344317); with weights Xie and Liu 2005
+        (doi:10.1002/sim.2174), Lin and Wei 1989 (doi:10.1080/01621459.1989.10478874).
         """
-        self._unweighted("the log-rank test")
-        return log_rank(self.table, self.setting, strata=strata)
+        return log_rank(self.table, self.setting, strata=strata, estimation=self.estimation)
 
     def cox(
         self,
@@ -186,18 +203,21 @@ class TimeTo:
         """
         check_ci(ci)
         return cox(
-            self.table, self.setting, covariates=covariates, ties=ties, cluster=cluster, strata=strata, ci=ci
-        )
+            self.table, self.setting, covariates=covariates, ties=ties, cluster=cluster, strata=strata, ci=ci,
+            estimation=self.estimation,
+        )  # fmt: skip
 
     def weibull(self, covariates: Sequence[str] | None = None, *, ci: float = 0.95) -> Weibull:
         """Fit a Weibull model to the onset, which lies between two visits, by maximum likelihood.
+
+        With weights a patient's log-likelihood is multiplied by the weight, and standard errors are robust (sandwich).
 
         Parameters
         ----------
         covariates
             As for `cox`; None takes the arm if there are several.
         ci
-            Probability of the intervals (Wald, on the log scale, from the observed information).
+            Probability of the intervals (Wald, on the log scale, from the observed information; with weights from the sandwich).
 
         Returns
         -------
@@ -213,10 +233,9 @@ class TimeTo:
         Odell, Anderson and D'Agostino 1992 (doi:10.2307/2532360).
         """
         check_ci(ci)
-        self._unweighted("the Weibull model")
         several = len(arms_of(self.table)) > 1
         chosen = (("arm",) if several else ()) if covariates is None else covariates
-        return weibull(self.table, self.setting, covariates=chosen, ci=ci)
+        return weibull(self.table, self.setting, covariates=chosen, ci=ci, estimation=self.estimation)
 
     def cumulative_incidence(self, ci: float = 0.95) -> CumulativeIncidence:
         """Estimate by arm the share of patients who had each event first, Fⱼ(t) = Σ S(s−) dⱼ(s)/n(s).
@@ -224,11 +243,12 @@ class TimeTo:
         Parameters
         ----------
         ci
-            Probability of the intervals (log-log, standard error by the delta method).
+            Probability of the intervals (log-log, standard error by the delta method; with weights robust).
 
         Returns
         -------
-        `CumulativeIncidence` of the event and of those named as competing in `time_to`.
+        `CumulativeIncidence` of the event and of those named as competing in `time_to`, with `.at(times)` and `.difference(times)` between
+        arms.
 
         Raises
         ------
@@ -240,8 +260,7 @@ class TimeTo:
         Aalen and Johansen 1978 (Scand J Stat 5:141-150).
         """
         check_ci(ci)
-        self._unweighted("the cumulative incidence")
-        return cumulative_incidence(self.table, self.setting, self.causes, ci=ci)
+        return cumulative_incidence(self.table, self.setting, self.causes, ci=ci, estimation=self.estimation)
 
     def __str__(self) -> str:
         lines = [*self.setting.head("Time to"), "", *self.setting.count_lines()]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences
 from trajectories.endpoints.survival_setting import Setting, count_text
 from trajectories.endpoints.survival_steps import (
+    Floats,
     Steps,
     area_under,
     count_steps,
@@ -17,12 +21,12 @@ from trajectories.endpoints.survival_steps import (
     log_log_interval,
     quantile,
     survival_of,
-    weighted_survival,
+    weighted_steps,
 )
 from trajectories.estimate import normal_limit
 from trajectories.printing import aligned, interval, number
 
-__all__ = ["KaplanMeier", "arms_of", "check_times", "kaplan_meier", "printed_times"]
+__all__ = ["KaplanMeier", "arms_of", "check_times", "kaplan_meier", "places", "printed_times"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -40,8 +44,8 @@ class KaplanMeier:
         Probability of the intervals.
     setting, notes
         The patients behind it; how it was computed.
-    weighted
-        Whether patients have weights; counts are of patients all the same.
+    slopes
+        Of the curves in the weights of patients, by arm; empty without weights. Counts are of patients all the same.
     """
 
     curves: pd.DataFrame = field(repr=False)
@@ -49,7 +53,7 @@ class KaplanMeier:
     ci: float
     setting: Setting
     notes: tuple[str, ...]
-    weighted: bool = False
+    slopes: Mapping[str, ArmSlopes] = field(default_factory=dict, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curves, one row an arm and time; a copy."""
@@ -96,24 +100,16 @@ class KaplanMeier:
         """
         from scipy.special import ndtr
 
-        if self.weighted:
-            raise ValueError("the restricted mean is of unweighted curves: read weighted ones by .at(times).")
-        ends = {arm: float(curve["time"].max()) for arm, curve in arms_of(self.curves)}
-        if not 0 < until <= min(ends.values()):
-            raise ValueError(
-                f"until must be above 0 and at most {min(ends.values()):.3f} years, the last time of the arm "
-                f"with the shortest follow-up, not {until!r}."
-            )
-        pieces = np.array([_area(curve, until) for _, curve in arms_of(self.curves)])
-        mean, error = pieces.T
+        values = self._areas(until)
+        mean, error = np.array([(value.estimate[0], value.std_error[0]) for value in values]).T
+        apart, apart_error = np.array([value.less(values[0]) for value in values])[:, :, 0].T
+        apart[0] = np.nan  # from itself
         z = normal_limit(self.ci)
-        apart = np.where(np.arange(len(mean)) > 0, mean - mean[0], np.nan)
-        apart_error = np.hypot(error, error[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             p = 2 * ndtr(-np.abs(apart / apart_error))
         return pd.DataFrame(
             {
-                "arm": list(ends),
+                "arm": [value.arm for value in values],
                 "until": float(until),
                 "restricted_mean": mean,
                 "std_error": error,
@@ -125,6 +121,66 @@ class KaplanMeier:
                 "p_value": p,
             }
         )
+
+    def _areas(self, until: float) -> list[ArmValues]:
+        ends = {arm: float(curve["time"].max()) for arm, curve in arms_of(self.curves)}
+        if not 0 < until <= min(ends.values()):
+            raise ValueError(
+                f"until must be above 0 and at most {min(ends.values()):.3f} years, the last time of the arm "
+                f"with the shortest follow-up, not {until!r}."
+            )
+        if not self.slopes:
+            pieces = [(arm, *_area(curve, until)) for arm, curve in arms_of(self.curves)]
+            return [
+                ArmValues(arm=arm, estimate=np.array([mean]), std_error=np.array([error]))
+                for arm, mean, error in pieces
+            ]
+        values = []
+        for arm, curve in arms_of(self.curves):
+            edges = np.append(curve["time"].to_numpy(), np.inf).clip(max=until)
+            influence = self.slopes[arm].influences(np.diff(edges)[:, None])
+            mean = curve["survival"].to_numpy() @ np.diff(edges)
+            values.append(
+                ArmValues(
+                    arm=arm,
+                    estimate=np.array([mean]),
+                    std_error=np.sqrt((influence**2).sum(axis=0)),
+                    influence=influence,
+                )
+            )
+        return values
+
+    def difference(self, times: Sequence[float], *, reference: str | None = None) -> pd.DataFrame:
+        """Compare the curves of arms at times, S_a(t) − S_reference(t).
+
+        Parameters
+        ----------
+        times
+            Years from the baseline visit.
+        reference
+            The arm others are compared with; None takes the first.
+
+        Returns
+        -------
+        One row an arm other than the reference and time: `arm`, `reference`, `time`, `difference`, `std_error`, `lower`, `upper` (Wald),
+        `p_value`; missing after the last time of either arm. Weighted arms are not taken to be independent where their weights were
+        estimated together.
+
+        Raises
+        ------
+        ValueError
+            If there is one arm only, the reference is not known, or a time is negative or missing.
+        """
+        read = self.at(times)
+        values = []
+        for arm, rows in arms_of(read):
+            estimate, error = (rows[name].to_numpy(dtype=np.float64) for name in ("survival", "std_error"))
+            influence = None
+            if self.slopes:
+                known = self.curves.loc[self.curves["arm"] == arm, "time"].to_numpy()
+                influence = self.slopes[arm].influences(np.eye(len(known))[:, places(known, times)])
+            values.append(ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence))
+        return differences(values, times, reference, self.ci)
 
     def __str__(self) -> str:
         below = self.setting.suppress_below
@@ -149,19 +205,27 @@ class KaplanMeier:
         return str(self)
 
 
-def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanMeier:
+def kaplan_meier(
+    table: pd.DataFrame, setting: Setting, *, ci: float, estimation: Estimated | None = None
+) -> KaplanMeier:
     """Estimate a curve for each arm, with weights if the table has a column `weight`; `TimeTo.kaplan_meier` says how."""
-    z, weighted = normal_limit(ci), "weight" in table
-    curves, medians = [], []
+    z, patients = normal_limit(ci), WeightedPatients.of(table, estimation)
+    curves, medians, slopes = [], [], {}
     for arm, rows in arms_of(table):
         time, event = rows["time"].to_numpy(dtype=np.float64), rows["event"].to_numpy(dtype=np.int64)
         steps = count_steps(time, event)
-        if weighted:
-            _, survival, spread = weighted_survival(time, event, rows["weight"].to_numpy(dtype=np.float64))
+        if patients is None:
+            survival = survival_of(steps)
+            with np.errstate(invalid="ignore"):
+                error = survival * greenwood(steps)
         else:
-            survival, spread = survival_of(steps), greenwood(steps)
-        with np.errstate(invalid="ignore"):
-            error = np.where(survival > 0, survival * spread, np.nan)
+            found = weighted_steps(time, event, rows["weight"].to_numpy(dtype=np.float64))
+            mine = (table["arm"].astype(str) == arm).to_numpy()
+            slopes[arm] = ArmSlopes(
+                patients=patients, rows=mine, slopes=np.pad(-found.slopes[:, :, 0], ((0, 0), (1, 0)))
+            )
+            survival, error = found.survival, patients.errors(-found.slopes[:, :, 0], mine)
+        error = np.where(survival > 0, error, np.nan)
         lower, upper = log_log_interval(survival, error, z)
         curve = pd.DataFrame(
             {
@@ -202,18 +266,13 @@ def kaplan_meier(table: pd.DataFrame, setting: Setting, *, ci: float) -> KaplanM
         ci=ci,
         setting=setting,
         notes=(
-            f"{ci:.0%} log-log intervals (on the scale log(−log S), from {_error_of(weighted)}; none before "
+            f"{ci:.0%} log-log intervals (on the scale log(−log S), from "
+            f"{"Greenwood's" if patients is None else 'the robust'} standard error; none before "
             "the first event). Interval of the median: where the limits of the curve reach a half "
             "(Brookmeyer and Crowley 1982).",
         ),
-        weighted=weighted,
+        slopes=slopes,
     )
-
-
-def _error_of(weighted: bool) -> str:
-    if weighted:
-        return "the infinitesimal jackknife, which takes the weights as known; counts are of patients"
-    return "Greenwood's standard error"
 
 
 def arms_of(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -244,10 +303,16 @@ def printed_times(last: float) -> list[float]:
     return [float(k * step) for k in range(int(last / step + 1e-9) + 1)]
 
 
+def places(known: Floats, times: Sequence[float]) -> NDArray[np.int64]:
+    """Find the last of a curve's times up to each time asked for."""
+    asked = np.asarray(times, dtype=np.float64)
+    return np.asarray(np.searchsorted(known, asked + 1e-9, side="right") - 1, dtype=np.int64)
+
+
 def _read(arm: str, curve: pd.DataFrame, times: Sequence[float]) -> pd.DataFrame:
     asked = np.asarray(times, dtype=np.float64)
     known = curve["time"].to_numpy()
-    place = np.searchsorted(known, asked + 1e-9, side="right") - 1
+    place = places(known, times)
     values = curve.iloc[place][["survival", "std_error", "lower", "upper"]].reset_index(drop=True)
     beyond = (asked > known[-1] + 1e-9) & (values["survival"].to_numpy() > 0)
     values[beyond] = np.nan

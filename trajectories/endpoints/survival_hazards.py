@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_design import Design, build_design, column_of, wald
 from trajectories.endpoints.survival_partial import (
     PartialFit,
@@ -114,6 +115,7 @@ def cox(
     cluster: str | None,
     strata: str | None,
     ci: float,
+    estimation: Estimated | None = None,
 ) -> Cox:
     """Fit the model to one row a patient, with weights if there is a column `weight`; `TimeTo.cox` says how."""
     weighted = "weight" in table
@@ -142,7 +144,15 @@ def cox(
         model = np.linalg.inv(fit.information)
         hazard = _hazard(X, fit)
         residuals = score_residuals(X, used.time, used.event, hazard, used.strata, ties, used.weights)
-        robust, clusters = _sandwich(residuals @ model, groups[design.fitted])
+        influence, clustered = residuals @ model, groups[design.fitted]
+        clusters = len(np.unique(clustered))
+        patients = WeightedPatients.of(rows[design.fitted], estimation)
+        if patients is not None:
+            influence = patients.influences(influence / patients.values[:, None])
+            # others who took part in the estimation of the weights: each a cluster of its own
+            others = np.arange(len(influence) - len(clustered)) + clustered.max() + 1
+            clustered = np.concatenate([clustered, others])
+        robust = _sandwich(influence, clustered)
     covariance = (model if cluster is None else robust)[np.ix_(kept, kept)]
     names = [design.terms[design.entering[k]] for k in kept]
     estimates = _estimates(fit.coefficients[kept], covariance, np.diag(model)[kept] if kept else [], ci)
@@ -240,12 +250,12 @@ def _endless(X: Floats, data: _Data, fit: PartialFit, design: Design) -> dict[st
     return dict.fromkeys(design.terms, why)
 
 
-def _sandwich(influence: Floats, groups: Ints) -> tuple[Floats, int]:
+def _sandwich(influence: Floats, groups: Ints) -> Floats:
     """Sum each cluster's influence on the estimate, and the squares of these sums."""
     labels, place = np.unique(groups, return_inverse=True)
     sums = np.zeros((len(labels), influence.shape[1]))
     np.add.at(sums, place, influence)
-    return sums.T @ sums, len(labels)
+    return np.asarray(sums.T @ sums)
 
 
 def _estimates(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from trajectories.endpoints.survival_curves import arms_of, check_times, printed_times
+from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.survival_curves import arms_of, check_times, places, printed_times
+from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences
 from trajectories.endpoints.survival_setting import Setting, count_text
-from trajectories.endpoints.survival_steps import aalen_johansen, count_steps, log_log_interval
+from trajectories.endpoints.survival_steps import (
+    aalen_johansen,
+    count_steps,
+    log_log_interval,
+    weighted_steps,
+)
 from trajectories.estimate import normal_limit
 from trajectories.printing import aligned, interval, number
 
@@ -32,6 +39,8 @@ class CumulativeIncidence:
         Probability of the intervals.
     setting, notes
         The patients behind it; how it was computed.
+    slopes
+        Of the curves in the weights of patients, by arm and event; empty without weights. Counts are of patients all the same.
     """
 
     curves: pd.DataFrame = field(repr=False)
@@ -39,6 +48,7 @@ class CumulativeIncidence:
     ci: float
     setting: Setting
     notes: tuple[str, ...]
+    slopes: Mapping[tuple[str, str], ArmSlopes] = field(default_factory=dict, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curves, one row an arm, event and time; a copy."""
@@ -69,6 +79,46 @@ class CumulativeIncidence:
         ]
         return pd.concat(parts, ignore_index=True)
 
+    def difference(
+        self, times: Sequence[float], *, cause: str | None = None, reference: str | None = None
+    ) -> pd.DataFrame:
+        """Compare the curves of arms at times, F_a(t) − F_reference(t).
+
+        Parameters
+        ----------
+        times
+            Years from the baseline visit.
+        cause
+            The event; None takes the one of interest.
+        reference
+            The arm others are compared with; None takes the first.
+
+        Returns
+        -------
+        One row an arm other than the reference and time: `arm`, `reference`, `time`, `difference`, `std_error`, `lower`, `upper` (Wald),
+        `p_value`; missing after the last time of either arm. Weighted arms are not taken to be independent where their weights were
+        estimated together.
+
+        Raises
+        ------
+        ValueError
+            If there is one arm only, the event or the reference is not known, or a time is negative or missing.
+        """
+        chosen = self.causes[0] if cause is None else cause
+        if chosen not in self.causes:
+            raise ValueError(f"cause must be one of {', '.join(self.causes)}, not {cause!r}.")
+        check_times(times)
+        values = []
+        for arm, curve in arms_of(self.curves[self.curves["cause"] == chosen]):
+            read = _read(arm, chosen, curve, times)
+            estimate, error = (read[name].to_numpy(dtype=np.float64) for name in ("incidence", "std_error"))
+            influence = None
+            if self.slopes:
+                at = places(curve["time"].to_numpy(), times)
+                influence = self.slopes[arm, chosen].influences(np.eye(len(curve))[:, at])
+            values.append(ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence))
+        return differences(values, times, reference, self.ci)
+
     def __str__(self) -> str:
         below = self.setting.suppress_below
         lines = self.setting.head("Cumulative incidence of")
@@ -92,15 +142,31 @@ class CumulativeIncidence:
 
 
 def cumulative_incidence(
-    table: pd.DataFrame, setting: Setting, causes: tuple[str, ...], *, ci: float
+    table: pd.DataFrame,
+    setting: Setting,
+    causes: tuple[str, ...],
+    *,
+    ci: float,
+    estimation: Estimated | None = None,
 ) -> CumulativeIncidence:
-    """Estimate the curves; `TimeTo.cumulative_incidence` says how."""
-    z = normal_limit(ci)
-    parts = []
+    """Estimate the curves, with weights if the table has a column `weight`; `TimeTo.cumulative_incidence` says how."""
+    z, patients = normal_limit(ci), WeightedPatients.of(table, estimation)
+    parts, slopes = [], {}
     for arm, rows in arms_of(table):
         code = np.asarray(rows["cause"].cat.codes, dtype=np.int64)
-        steps = count_steps(rows["time"].to_numpy(dtype=np.float64), code, len(causes))
+        time = rows["time"].to_numpy(dtype=np.float64)
+        steps = count_steps(time, code, len(causes))
         incidence, error = aalen_johansen(steps)
+        if patients is not None:
+            mine = (table["arm"].astype(str) == arm).to_numpy()
+            found = weighted_steps(time, code, rows["weight"].to_numpy(dtype=np.float64), len(causes))
+            incidence = found.incidence
+            each = [found.slopes[:, :, k] for k in range(len(causes))]
+            error = np.column_stack([patients.errors(one, mine) for one in each])
+            for cause, one in zip(causes, each, strict=True):
+                slopes[arm, cause] = ArmSlopes(
+                    patients=patients, rows=mine, slopes=np.pad(one, ((0, 0), (1, 0)))
+                )
         for k, cause in enumerate(causes):
             lower, upper = log_log_interval(incidence[:, k], error[:, k], z)
             curve = pd.DataFrame(
@@ -119,8 +185,8 @@ def cumulative_incidence(
             curve.insert(1, "cause", cause)
             parts.append(curve)
     notes = [
-        f"Aalen-Johansen estimate; {ci:.0%} log-log intervals (on the scale log(−log F), standard error by the "
-        "delta method; none while the incidence is 0)."
+        f"Aalen-Johansen estimate; {ci:.0%} log-log intervals (on the scale log(−log F), "
+        f"{'standard error by the delta method' if patients is None else 'robust standard error'}; none while the incidence is 0)."
     ]
     if len(causes) > 1:
         notes.append(
@@ -128,14 +194,19 @@ def cumulative_incidence(
             "would be too high: it asks what would be if nobody had them."
         )
     return CumulativeIncidence(
-        curves=pd.concat(parts, ignore_index=True), causes=causes, ci=ci, setting=setting, notes=tuple(notes)
+        curves=pd.concat(parts, ignore_index=True),
+        causes=causes,
+        ci=ci,
+        setting=setting,
+        notes=tuple(notes),
+        slopes=slopes,
     )
 
 
 def _read(arm: str, cause: str, curve: pd.DataFrame, times: Sequence[float]) -> pd.DataFrame:
     asked = np.asarray(times, dtype=np.float64)
     known = curve["time"].to_numpy()
-    place = np.searchsorted(known, asked + 1e-9, side="right") - 1
+    place = places(known, times)
     values = curve.iloc[place][["incidence", "std_error", "lower", "upper"]].reset_index(drop=True)
     last = curve.iloc[-1]
     still = bool(last["censored"] > 0)  # somebody was still without any event at the last time

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_curves import arms_of
 from trajectories.endpoints.survival_design import column_of
+from trajectories.endpoints.survival_partial import score_residuals
 from trajectories.endpoints.survival_setting import Setting, count_text
-from trajectories.endpoints.survival_steps import log_rank_sums
+from trajectories.endpoints.survival_steps import Floats, Ints, log_rank_sums
 from trajectories.printing import aligned, number, p_value
 
 __all__ = ["LogRank", "log_rank"]
@@ -23,7 +25,8 @@ class LogRank:
     Parameters
     ----------
     arms
-        One row an arm: `arm`, `patients`, `events` (observed), `expected` (were the hazards equal).
+        One row an arm: `arm`, `patients`, `events` (observed), `expected` (were the hazards equal); with weights the expected events are
+        weighted, and beside them are the observed `weighted_events`.
     chi2, df, p_value
         The test; missing if there is one arm, or no event.
     strata
@@ -47,16 +50,18 @@ class LogRank:
     def __str__(self) -> str:
         below = self.setting.suppress_below
         lines = self.setting.head("Log-rank test of the time to")
+        weighed = [column for column in ("weighted_events", "expected") if column in self.arms]
         rows = [
             [
                 str(row["arm"]),
                 count_text(row["patients"], below),
                 count_text(row["events"], below),
-                number(row["expected"], 1),
+                *(number(row[column], 1) for column in weighed),
             ]
             for _, row in self.arms.iterrows()
         ]
-        lines += ["", *aligned([["", "n", "events", "expected"], *rows])]
+        head = ["", "n", "events", *(column.replace("_", " ") for column in weighed)]
+        lines += ["", *aligned([head, *rows])]
         lines.append(f"chi-square {number(self.chi2)}, df {self.df}, p {p_value(self.p_value)}")
         return "\n".join(lines + self.setting.foot(self.notes))
 
@@ -64,24 +69,29 @@ class LogRank:
         return str(self)
 
 
-def log_rank(table: pd.DataFrame, setting: Setting, *, strata: str | None) -> LogRank:
-    """Compare the arms; `TimeTo.log_rank` says how."""
+def log_rank(
+    table: pd.DataFrame, setting: Setting, *, strata: str | None, estimation: Estimated | None = None
+) -> LogRank:
+    """Compare the arms, with weights if the table has a column `weight`; `TimeTo.log_rank` says how."""
     from scipy.special import chdtrc
 
     arms = [arm for arm, _ in arms_of(table)]
-    group = table["arm"].astype(str).map({arm: k for k, arm in enumerate(arms)}).to_numpy(dtype=np.int64)
+    place = {arm: k for k, arm in enumerate(arms)}
+    group = np.asarray(table["arm"].astype(str).map(place), dtype=np.int64)
     blocks = np.zeros(len(table), dtype=np.int64)
     if strata is not None:
         column = column_of(table, strata, "strata")
         if column.isna().any():
             raise ValueError(f"strata {strata!r} is missing in {int(column.isna().sum())} patients.")
-        blocks = pd.factorize(column)[0]
+        blocks = np.asarray(pd.factorize(column)[0], dtype=np.int64)
     time, event = table["time"].to_numpy(dtype=np.float64), table["event"].to_numpy(dtype=np.int64)
-    surplus, covariance = np.zeros(len(arms)), np.zeros((len(arms), len(arms)))
-    for block in np.unique(blocks):
-        mine = blocks == block
-        more, spread = log_rank_sums(time[mine], event[mine], group[mine], len(arms))
-        surplus, covariance = surplus + more, covariance + spread
+    patients = WeightedPatients.of(table, estimation)
+    if patients is None:
+        surplus, covariance = _unweighted(time, event, group, blocks, len(arms))
+        weight = np.ones(len(table))
+    else:
+        surplus, covariance = _weighted(time, event, group, blocks, len(arms), patients)
+        weight = patients.values
     known = np.diag(covariance) > 1e-12  # an arm that was never at risk at an event says nothing
     df = max(int(known.sum()) - 1, 0)
     chi2 = p = float("nan")
@@ -89,17 +99,19 @@ def log_rank(table: pd.DataFrame, setting: Setting, *, strata: str | None) -> Lo
         part = np.flatnonzero(known)[1:]
         chi2 = float(surplus[part] @ np.linalg.solve(covariance[np.ix_(part, part)], surplus[part]))
         p = float(chdtrc(df, chi2))
-    observed = np.bincount(group, weights=event, minlength=len(arms))
+    observed = np.bincount(group, weights=event * weight, minlength=len(arms))
     frame = pd.DataFrame(
         {
             "arm": arms,
             "patients": np.bincount(group, minlength=len(arms)),
-            "events": observed.astype(np.int64),
+            "events": np.bincount(group, weights=event, minlength=len(arms)).astype(np.int64),
+            **({} if patients is None else {"weighted_events": observed}),
             "expected": observed - surplus,
         }
     )
     within = f", within the groups of {strata}" if strata else ""
-    notes = [f"Log-rank test of equal hazards{within}, hypergeometric variance, no continuity correction."]
+    variance = "hypergeometric variance" if patients is None else "robust variance by patient"
+    notes = [f"Log-rank test of equal hazards{within}, {variance}, no continuity correction."]
     if not df:
         notes.insert(
             0, "Not tested: there is one arm only, or no event while patients of several were at risk."
@@ -107,3 +119,24 @@ def log_rank(table: pd.DataFrame, setting: Setting, *, strata: str | None) -> Lo
     return LogRank(
         arms=frame, chi2=chi2, df=df, p_value=p, strata=strata, setting=setting, notes=tuple(notes)
     )
+
+
+def _unweighted(time: Floats, event: Ints, group: Ints, blocks: Ints, groups: int) -> tuple[Floats, Floats]:
+    surplus, covariance = np.zeros(groups), np.zeros((groups, groups))
+    for block in np.unique(blocks):
+        mine = blocks == block
+        more, spread = log_rank_sums(time[mine], event[mine], group[mine], groups)
+        surplus, covariance = surplus + more, covariance + spread
+    return surplus, covariance
+
+
+def _weighted(
+    time: Floats, event: Ints, group: Ints, blocks: Ints, groups: int, patients: WeightedPatients
+) -> tuple[Floats, Floats]:
+    """O − E of weighted patients is the score of Cox's model at hazard ratios of 1; its variance is that of the patients' parts."""
+    if not event.any():
+        return np.zeros(groups), np.zeros((groups, groups))
+    inside = (group[:, None] == np.arange(groups)).astype(np.float64)
+    parts = score_residuals(inside, time, event, np.ones(len(time)), blocks, "breslow", patients.values)
+    influence = patients.influences(parts / patients.values[:, None])
+    return np.asarray(parts.sum(axis=0)), np.asarray(influence.T @ influence)

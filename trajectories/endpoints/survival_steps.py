@@ -11,6 +11,7 @@ __all__ = [
     "Floats",
     "Ints",
     "Steps",
+    "WeightedSteps",
     "aalen_johansen",
     "area_under",
     "count_steps",
@@ -19,7 +20,7 @@ __all__ = [
     "log_rank_sums",
     "quantile",
     "survival_of",
-    "weighted_survival",
+    "weighted_steps",
 ]
 
 type Floats = NDArray[np.float64]
@@ -82,37 +83,64 @@ def greenwood(steps: Steps) -> Floats:
         return np.asarray(np.sqrt(np.cumsum(d / (n * (n - d)))), dtype=np.float64)
 
 
-def weighted_survival(time: Floats, event: Ints, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Product-limit estimate with weighted patients, and its standard error by the infinitesimal jackknife.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightedSteps:
+    """Curves of weighted patients at each distinct time.
 
-    S(t) = Π (1 − D/N), D and N the weights of those with an event and at risk; the influence of patient i on log S is
-    −w_i Σ (N dN_i − D Y_i) / (N (N − D)), and the variance the sum of its squares, as R's survfit(…, robust = TRUE).
+    `time`, `survival` (share without any event after it), `incidence` (times × causes), `slopes` (∂F/∂w, patients × times × causes).
+    """
+
+    time: Floats
+    survival: Floats
+    incidence: Floats
+    slopes: Floats
+
+
+def weighted_steps(time: Floats, cause: Ints, weights: Floats, causes: int = 1) -> WeightedSteps:
+    """Aalen-Johansen's estimate with weighted patients, and how it changes with each weight.
+
+    Fⱼ(t) = Σ S(s−) λⱼ(s), λⱼ = Dⱼ/N, D and N the weights of those with an event and at risk, S = Π (1 − Σ λⱼ); with one cause 1 − F is the
+    product-limit estimate. ∂λⱼ/∂wᵢ = (dNᵢⱼ − Yᵢ λⱼ)/N, from which the rest follows by the chain rule.
+
+    Parameters
+    ----------
+    time, cause, causes
+        As for `count_steps`.
+    weights
+        Positive, shape (patients,).
 
     Returns
     -------
-    Distinct times, S after each, standard error of log S (infinite once nobody is left).
+    `WeightedSteps`. Influences wᵢ ∂F/∂wᵢ are those of R's survfit(…, weights, id).
+
+    References
+    ----------
+    Xie and Liu 2005 (doi:10.1002/sim.2174).
 
     Examples
     --------
-    >>> time, event = np.array([1.0, 2.0, 2.0]), np.array([1, 0, 1])
-    >>> weighted_survival(time, event, np.array([1.0, 1.0, 2.0]))[1].round(3).tolist()
-    [0.75, 0.25]
+    >>> found = weighted_steps(np.array([1.0, 2.0, 2.0]), np.array([1, 0, 1]), np.array([1.0, 1.0, 2.0]))
+    >>> found.survival.round(3).tolist(), found.slopes[:, 0, 0].tolist()
+    ([0.75, 0.25], [0.1875, -0.0625, -0.0625])
     """
     times, place = np.unique(time, return_inverse=True)
-    leaving = np.bincount(place, weights=weights, minlength=len(times))
-    died = np.bincount(place, weights=weights * event, minlength=len(times))
-    at_risk = leaving[::-1].cumsum()[::-1]
-    survival = np.cumprod(1 - died / at_risk)
-    left = at_risk - died > 1e-12 * at_risk
-    rest = np.where(left, at_risk - died, 1.0)
-    drift = np.cumsum(np.where(left, died / (at_risk * rest), 0.0))
-    # a patient's influence drifts while at risk, and jumps at an event of its own
-    after = place[:, None] <= np.arange(len(times))
-    influence = (after & (event[:, None] == 1)) / rest[place][:, None]
-    influence -= drift[np.minimum(place[:, None], np.arange(len(times)))]
-    error = np.sqrt(((weights[:, None] * influence) ** 2).sum(axis=0))
-    error[~left.cumprod().astype(bool)] = np.inf
-    return times, np.asarray(survival), np.asarray(error)
+    weight = np.zeros((len(times), causes + 1))
+    np.add.at(weight, (place, cause), weights)
+    at_risk = weight.sum(axis=1)[::-1].cumsum()[::-1]
+    hazard = weight[:, 1:] / at_risk[:, None]
+    remaining = 1 - hazard.sum(axis=1)
+    left = remaining > 1e-12  # else everybody at risk had an event, and nothing follows
+    before = np.concatenate([[1.0], np.cumprod(np.where(left, remaining, 0.0))])
+    own = np.zeros((len(time), len(times), causes))
+    had = np.flatnonzero(cause)
+    own[had, place[had], cause[had] - 1] = 1.0
+    here = place[:, None] >= np.arange(len(times))
+    moved = (own - here[:, :, None] * hazard) / at_risk[:, None]  # ∂λ/∂w
+    log_survival = np.cumsum(-moved.sum(axis=2) / np.where(left, remaining, 1.0), axis=1)
+    log_before = np.concatenate([np.zeros((len(time), 1)), log_survival[:, :-1]], axis=1)
+    slopes = np.cumsum(before[:-1, None] * (log_before[:, :, None] * hazard + moved), axis=1)
+    incidence = np.cumsum(before[:-1, None] * hazard, axis=0)
+    return WeightedSteps(time=times, survival=before[1:], incidence=incidence, slopes=slopes)
 
 
 def log_log_interval(share: Floats, std_error: Floats, z: float) -> tuple[Floats, Floats]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from trajectories.endpoints.interval_censored import WeibullMaximum, fit_weibull
+from trajectories.endpoints.interval_censored import fit_weibull
+from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_design import build_design, wald
 from trajectories.endpoints.survival_setting import Setting
+from trajectories.endpoints.survival_steps import Floats
 from trajectories.printing import aligned, interval, number, p_value, sentence
 
 __all__ = ["Weibull", "weibull"]
@@ -81,8 +83,15 @@ class Weibull:
         return str(self)
 
 
-def weibull(table: pd.DataFrame, setting: Setting, *, covariates: Sequence[str], ci: float) -> Weibull:
-    """Fit the model to one row a patient; `TimeTo.weibull` says how."""
+def weibull(
+    table: pd.DataFrame,
+    setting: Setting,
+    *,
+    covariates: Sequence[str],
+    ci: float,
+    estimation: Estimated | None = None,
+) -> Weibull:
+    """Fit the model to one row a patient, with weights if there is a column `weight`; `TimeTo.weibull` says how."""
     design = build_design(table, covariates)
     rows = table[design.complete]
     if not rows["event"].any():
@@ -90,17 +99,26 @@ def weibull(table: pd.DataFrame, setting: Setting, *, covariates: Sequence[str],
     used = rows[design.fitted]
     lower, upper = (used[column].to_numpy(dtype=np.float64) for column in ("onset_after", "onset_by"))
     X = np.column_stack([np.ones(len(used)), design.matrix()])
-    fit = fit_weibull(X, lower, upper)
+    patients = WeightedPatients.of(used, estimation)
+    fit = fit_weibull(X, lower, upper, None if patients is None else patients.values)
     if not fit.converged:
         raise ValueError(
             "the likelihood of the Weibull model has no maximum: too few events for the covariates, a covariate "
             "that separates those with events from all others, or covariates of which one is a sum of others."
         )
+    spread, errors = fit.covariance, "from the observed information"
+    if patients is not None:
+        influence = patients.influences(fit.slopes)
+        spread, errors = influence.T @ influence, "from robust standard errors (sandwich)"
     kept = [0, *(k + 1 for k in design.reported()), X.shape[1]]
     names = ["intercept", *(design.terms[design.entering[k]] for k in design.reported()), "log(scale)"]
-    estimate, covariance = fit.parameters[kept], fit.covariance[np.ix_(kept, kept)]
+    estimate, covariance = fit.parameters[kept], spread[np.ix_(kept, kept)]
     parameters = pd.DataFrame(wald(estimate, np.sqrt(np.diag(covariance)), ci), index=names)
-    ratios = _ratios(fit, design.reported(), ci).set_axis(names[1:-1], axis=0).reindex(design.terms)
+    ratios = (
+        _ratios(fit.parameters, spread, design.reported(), ci)
+        .set_axis(names[1:-1], axis=0)
+        .reindex(design.terms)
+    )
     reasons = pd.Series(design.reasons, dtype=object)
     ratios["reason"] = reasons.reindex(design.terms, fill_value="")
     for term in design.empty:
@@ -123,18 +141,17 @@ def weibull(table: pd.DataFrame, setting: Setting, *, covariates: Sequence[str],
         notes=(
             "Maximum likelihood: an event adds the probability of an onset between the visit before and the "
             f"visit of the event, a censored patient that of none by then. {ci:.0%} Wald intervals on the log "
-            "scale, from the observed information.",
+            f"scale, {errors}.",
             "Hazard ratio below 1, time ratio above 1: later. One shape for all: hazards are proportional.",
             *design.notes,
         ),
     )
 
 
-def _ratios(fit: WeibullMaximum, places: list[int], ci: float) -> pd.DataFrame:
+def _ratios(parameters: Floats, V: Floats, places: list[int], ci: float) -> pd.DataFrame:
     """Hazard ratios exp(−β/σ), their standard errors by the delta method, and time ratios exp(β)."""
     slopes = np.array([k + 1 for k in places], dtype=np.int64)
-    beta, rate = fit.parameters[slopes], float(np.exp(-fit.parameters[-1]))
-    V = fit.covariance
+    beta, rate = parameters[slopes], float(np.exp(-parameters[-1]))
     var_beta, var_scale, both = np.diag(V)[slopes], V[-1, -1], V[slopes, -1]
     log_ratio = -beta * rate
     error = rate * np.sqrt(np.maximum(var_beta + beta**2 * var_scale - 2 * beta * both, 0.0))
