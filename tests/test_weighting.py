@@ -473,6 +473,33 @@ class TestRemade:
                 once, twice = getattr(counted, values), getattr(repeated, values)
                 np.testing.assert_allclose(once.loc[names].to_numpy().repeat(times[there]), twice, rtol=1e-7)
 
+    def test_a_replicate_of_the_same_cohort_reads_no_formula(self, three, scores, monkeypatch):
+        """Only what patients count differs: to the last digit the weights are those with everything read again."""
+        counts = pd.Series(np.random.default_rng(7).exponential(size=len(scores.arm)), index=scores.arm.index)
+        made = [
+            weights(scores, "ATO"),
+            weights(scores, "ATE", trim=Trim(below=0.08), accept_positivity=True),
+            entropy_balance(three, FORMULA, moments=2),
+        ]
+        elsewhere = replace(three, patients_table=three.patients)
+        read_again = [one.remade(elsewhere, counts) for one in made]
+
+        def reads(*_):
+            raise AssertionError("read")
+
+        monkeypatch.setattr("trajectories.weighting.cases.parse", reads)
+        for one, other in zip(made, read_again, strict=True):
+            again = one.remade(three, counts)
+            pd.testing.assert_series_equal(again.values, other.values, check_exact=True)
+            pd.testing.assert_series_equal(again.standardisation, other.standardisation, check_exact=True)
+            assert (again.notes, again.scales, again.estimation) == (other.notes, other.scales, None)
+            cohort, there = pickle.loads(pickle.dumps((three, one)))  # as an executor of processes does
+            pd.testing.assert_series_equal(
+                there.remade(cohort, counts).values, other.values, check_exact=True
+            )
+            with pytest.raises(AssertionError, match="read"):
+                one.remade(elsewhere, counts)
+
     def test_counted_quantile_of_whole_numbers_is_that_of_the_repeated(self):
         rng = np.random.default_rng(2)
         for _ in range(20):

@@ -49,6 +49,8 @@ class Cases:
         Who was left out, and why.
     simulated
         Whether the cohort is simulated.
+    source
+        The patients table they were taken from.
     counts
         What each patient counts in an estimation, as in a fractional bootstrap; None for 1 each.
     """
@@ -63,13 +65,18 @@ class Cases:
     cohort_sizes: Mapping[str, int]
     notes: tuple[str, ...]
     simulated: bool
+    source: pd.DataFrame = field(repr=False)
     counts: Floats | None = field(default=None, repr=False)
 
-    def counting(self, counts: pd.Series | None) -> Cases:
-        """Return the same patients, each counting as much as `counts` (index `patient`) says."""
-        if counts is None:
-            return self
-        return replace(self, counts=counts.loc[self.patients].to_numpy(dtype=float))
+    def again(self, cohort: Cohort, counts: pd.Series | None = None) -> Cases:
+        """Return the cases of a cohort by the same formula and arms, each patient counting as much as `counts` (index `patient`) says.
+
+        Of the cohort they are from they are not made again: a replicate of a fractional bootstrap differs by the counts alone.
+        """
+        same = cohort.patients_table is self.source and cohort.simulated == self.simulated
+        cases = self if same else complete_cases(cohort, self.formula, arms=self.arms, fewest=1)
+        known = None if counts is None else counts.loc[cases.patients].to_numpy(dtype=float)
+        return replace(cases, counts=known)
 
     @property
     def patients(self) -> pd.Index:
@@ -115,6 +122,7 @@ def complete_cases(
         formula=formula, arms=found, code=code, table=table.set_index("patient"), terms=parsed.terms, X=parsed.matrices.X,
         covariates=parsed.frame[list(names)].set_index(pd.Index(table["patient"], name="patient")),
         cohort_sizes=sizes, notes=_left_out(patients["arm"].astype(str), missing, whole, found), simulated=cohort.simulated,
+        source=cohort.patients_table,
     )  # fmt: skip
 
 

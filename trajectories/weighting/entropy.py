@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.weighting.cases import FEWEST, Cases, complete_cases
 from trajectories.weighting.errors import InfeasibleError, WeightingError
+from trajectories.weighting.estimation import of_scales, of_tilts, together
 from trajectories.weighting.targets import check_target
 from trajectories.weighting.tilting import tilted
 from trajectories.weighting.values import Weights, normalised
@@ -27,8 +28,7 @@ _EXACT = 1e-9  # of a standard deviation
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
-    formula: str
-    arms: tuple[str, ...]
+    cases: Cases = field(repr=False)
     target: Literal["ATE", "ATT"]
     treated: str | None
     moments: int
@@ -36,9 +36,7 @@ class _Recipe:
     fractional: ClassVar[bool] = True
 
     def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
-        return _balanced(
-            complete_cases(cohort, self.formula, arms=self.arms, fewest=1).counting(counts), self
-        )
+        return _balanced(self.cases.again(cohort, counts), self)
 
 
 def entropy_balance(
@@ -70,7 +68,7 @@ def entropy_balance(
     Returns
     -------
     Weights
-        Averaging 1 within each arm.
+        Averaging 1 within each arm. Standard errors allow for their estimation, that of the target's means included.
 
     Raises
     ------
@@ -92,9 +90,7 @@ def entropy_balance(
     check_target(target, treated, cases.arms, ("ATE", "ATT"))
     if moments not in (1, 2):
         raise WeightingError(f"moments is 1 (means) or 2 (means and squares), not {moments}.")
-    return _balanced(
-        cases, _Recipe(formula=formula, arms=cases.arms, target=target, treated=treated, moments=moments)
-    )
+    return _balanced(cases, _Recipe(cases=cases, target=target, treated=treated, moments=moments))
 
 
 def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
@@ -103,13 +99,16 @@ def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
     counted = np.ones(len(Z)) if treated is None else (cases.code == treated).astype(float)
     f = np.ones(len(Z)) if cases.counts is None else cases.counts
     goal = (f * counted) @ Z / (f @ counted)
-    raw = np.ones(len(Z))
-    for k, arm in enumerate(cases.arms):
+    raw, tilted_arms = np.ones(len(Z)), [k for k in range(len(cases.arms)) if k != treated]
+    for k in tilted_arms:
         mine = cases.code == k
-        if k != treated:
-            raw[mine] = _reached(Z[mine] - goal, terms, arm, f[mine] / f[mine].sum())
+        raw[mine] = _reached(Z[mine] - goal, terms, cases.arms[k], f[mine] / f[mine].sum())
     arm_of = cases.named()
     values, scales = normalised(pd.Series(raw, index=cases.patients), arm_of, cases.arms, cases.counts)
+    estimation = None
+    if cases.counts is None:  # a replicate of a bootstrap needs no standard errors
+        through = of_tilts(Z - goal, values, counted, cases.code, tilted_arms)
+        estimation = together(through, of_scales(values, arm_of, cases.arms))
     population = (
         "all patients with complete covariates" if treated is None else f"those given {recipe.treated}"
     )
@@ -117,9 +116,10 @@ def _balanced(cases: Cases, recipe: _Recipe) -> Weights:
     return Weights(
         values=values, standardisation=pd.Series(counted, index=cases.patients, name="standardisation"), arm=arm_of, arms=cases.arms,
         target=recipe.target, treated=recipe.treated,
-        description=f"target {recipe.target}: {population}; entropy balancing of the {balanced} of {recipe.formula!r}.",
+        description=f"target {recipe.target}: {population}; entropy balancing of the {balanced} of {cases.formula!r}.",
         candidates=cases.covariates.assign(arm=arm_of), cohort_sizes=cases.cohort_sizes, scales=scales, notes=cases.notes,
         caveats=(SIMULATED,) if cases.simulated else (), simulated=cases.simulated, recipe=recipe,
+        estimation=estimation,
     )  # fmt: skip
 
 

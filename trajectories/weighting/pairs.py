@@ -14,7 +14,7 @@ from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.weighting.cases import Cases
 from trajectories.weighting.errors import WeightingError
-from trajectories.weighting.scores import Propensity, refitted
+from trajectories.weighting.scores import Propensity, fitted
 from trajectories.weighting.values import Weights, normalised
 
 __all__ = ["Matches", "match"]
@@ -30,8 +30,7 @@ _BOOTSTRAP = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
-    formula: str
-    arms: tuple[str, ...]
+    cases: Cases = field(repr=False)
     treated: str
     control: str
     caliper: float | None
@@ -50,7 +49,7 @@ class _Recipe:
         return self.matched(cohort).weights
 
     def matched(self, cohort: Cohort) -> Matches:
-        return _matched(refitted(cohort, self.formula, self.arms), self)
+        return _matched(fitted(self.cases.again(cohort)), self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -157,7 +156,9 @@ def match(
     Returns
     -------
     Matches
-        Its `sets`, `weights`, and the unmatched with the reason.
+        Its `sets`, `weights`, and the unmatched with the reason. Standard errors take the weights as known: a matched set does not change
+        smoothly with the propensities, so neither slopes nor a bootstrap of the patients tell how they depend on them (Abadie and Imbens
+        2008, Econometrica 76:1537, doi:10.3982/ECTA6474).
 
     Raises
     ------
@@ -193,7 +194,7 @@ def match(
     if ratio < 1 or ratio != int(ratio):
         raise WeightingError(f"ratio is a number of controls, 1 or more, not {ratio}.")
     recipe = _Recipe(
-        formula=propensity.formula, arms=propensity.arms, treated=treated, control=control, caliper=caliper, ratio=int(ratio),
+        cases=propensity.cases, treated=treated, control=control, caliper=caliper, ratio=int(ratio),
         exact=tuple(exact), replace=replace, seed=seed,
     )  # fmt: skip
     return _matched(propensity, recipe)
@@ -342,7 +343,7 @@ def _describe(recipe: _Recipe, cases: Cases) -> str:
     aside = f"; {', '.join(others)} set aside" if others else ""
     return (
         f"target ATT: the patients given {recipe.treated} who could be matched; nearest {up_to} of {recipe.control} {again} replacement, "
-        f"{caliper}{exactly}, on {recipe.formula!r}{aside}."
+        f"{caliper}{exactly}, on {cases.formula!r}{aside}."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from trajectories.cohort import Cohort
 from trajectories.weighting.cases import Cases, complete_cases, refuse_columns
 from trajectories.weighting.multinomial import maximum_likelihood, probabilities_of
 
-__all__ = ["Propensity", "overlap_share", "propensity"]
+__all__ = ["Propensity", "fitted", "kept", "overlap_share", "propensity"]
 
 type Floats = NDArray[np.float64]
 
@@ -171,13 +170,6 @@ def fitted(cases: Cases) -> Propensity:
     b, covariance, loglik = maximum_likelihood(cases.X, cases.code, cases.terms, cases.arms, cases.counts)
     e = pd.DataFrame(probabilities_of(cases.X, b), index=cases.patients, columns=list(cases.arms))
     return Propensity(cases=cases, coefficients=b, covariance=covariance, loglik=loglik, probabilities=e)
-
-
-def refitted(
-    cohort: Cohort, formula: str, arms: Sequence[str], counts: pd.Series | None = None
-) -> Propensity:
-    """Estimate them on a resample: the arms must all be there, but may be small by chance."""
-    return fitted(complete_cases(cohort, formula, arms=arms, fewest=1).counting(counts))
 
 
 def kept(scores: Propensity, who: NDArray[np.bool_], *, refit: bool) -> Propensity:

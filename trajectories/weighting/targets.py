@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -13,10 +13,10 @@ from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 from trajectories.weighting.cases import Cases, by_arm
 from trajectories.weighting.errors import WeightingError
-from trajectories.weighting.multinomial import probabilities_of
+from trajectories.weighting.estimation import of_propensities, of_scales, together
 from trajectories.weighting.positivity import positivity
-from trajectories.weighting.scores import Propensity, kept, refitted
-from trajectories.weighting.values import Estimation, Target, Weights, normalised
+from trajectories.weighting.scores import Propensity, fitted, kept
+from trajectories.weighting.values import Target, Weights, normalised
 
 __all__ = ["Trim", "check_target", "counted_quantile", "weights"]
 
@@ -49,6 +49,9 @@ class Trim:
     quantile
         Cap the weights of each arm at this quantile of them.
 
+    Standard errors allow for the estimation of the propensities, but take as fixed who was trimmed, and the caps as the numbers they are; a
+    bootstrap trims and caps anew.
+
     Source: Crump et al. (2009), Dealing with limited overlap in estimation of average treatment effects, Biometrika 96:187,
     doi:10.1093/biomet/asn055.
 
@@ -75,8 +78,7 @@ class Trim:
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
-    formula: str
-    arms: tuple[str, ...]
+    cases: Cases = field(repr=False)
     target: Target
     treated: str | None
     stabilised: bool
@@ -85,7 +87,7 @@ class _Recipe:
     fractional: ClassVar[bool] = True
 
     def remade(self, cohort: Cohort, counts: pd.Series | None = None) -> Weights:
-        return _weighted(refitted(cohort, self.formula, self.arms, counts), self, accepted=True)
+        return _weighted(fitted(self.cases.again(cohort, counts)), self, accepted=True)
 
 
 def weights(
@@ -121,7 +123,7 @@ def weights(
     Returns
     -------
     Weights
-        With `remade(cohort)`, which repeats the estimation on a resample.
+        With `remade(cohort)`, which repeats the estimation on a resample. Standard errors allow for the estimation of the propensities.
 
     Raises
     ------
@@ -143,8 +145,7 @@ def weights(
     """
     check_target(target, treated, propensity.arms, tuple(_POPULATIONS))
     recipe = _Recipe(
-        formula=propensity.formula,
-        arms=propensity.arms,
+        cases=propensity.cases,
         target=target,
         treated=treated,
         stabilised=stabilised,
@@ -167,29 +168,40 @@ def check_target(target: str, treated: str | None, arms: tuple[str, ...], offere
 
 def _weighted(scores: Propensity, recipe: _Recipe, *, accepted: bool, judged: bool = False) -> Weights:
     everybody, trim, notes = scores.cases, recipe.trim, list(scores.notes)
+    estimated = scores
     if trim is not None and trim.below is not None:
         scores, note = _without_extremes(scores, trim)
+        estimated = scores if trim.refit else estimated
         notes.append(note)
     caveats = list(positivity(scores, recipe.target, recipe.treated, accepted=accepted)) if judged else []
     if scores.simulated:
         caveats.append(SIMULATED)
     cases = scores.cases
     raw, counted = _of_probabilities(scores.probabilities.to_numpy(), recipe, cases)
-    if recipe.stabilised:
-        counts = np.bincount(cases.code, weights=cases.counts)
-        raw = raw * (counts / counts.sum())[cases.code]
+    caps = np.full(len(raw), np.inf)
     if trim is not None and trim.quantile is not None:
-        raw, note = _capped(raw, cases, trim.quantile)
+        caps, note = _caps(raw, cases, trim.quantile)
         notes.append(note)
     arm = cases.named()
-    values, scales = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms, cases.counts)
+
+    def scaled(raw: Floats) -> tuple[pd.Series, dict[str, float]]:
+        capped = pd.Series(np.minimum(raw, caps), index=cases.patients)
+        return normalised(capped, arm, cases.arms, cases.counts)
+
+    def made(e: Floats) -> tuple[Floats, Floats]:
+        raw, counted = _of_probabilities(e, recipe, cases)
+        return scaled(raw)[0].to_numpy(), counted
+
+    values, scales = scaled(raw)
+    estimation = None
+    if cases.counts is None:  # a replicate of a bootstrap needs no standard errors
+        through = of_propensities(estimated, cases.X, cases.patients, made)
+        estimation = together(through, of_scales(values, arm, cases.arms))
     return Weights(
         values=values, standardisation=pd.Series(counted, index=cases.patients, name="standardisation"), arm=arm, arms=cases.arms,
         target=recipe.target, treated=recipe.treated, description=_describe(recipe), caveats=tuple(caveats), notes=tuple(notes),
         candidates=everybody.covariates.assign(arm=everybody.named()), cohort_sizes=everybody.cohort_sizes, scales=scales,
-        probabilities=scores.probabilities, simulated=scores.simulated, recipe=recipe,
-        # a replicate of a bootstrap needs no standard errors
-        estimation=None if trim is not None or cases.counts is not None else _estimation(scores, recipe),
+        probabilities=scores.probabilities, simulated=scores.simulated, recipe=recipe, estimation=estimation,
     )  # fmt: skip
 
 
@@ -197,39 +209,12 @@ def _of_probabilities(e: Floats, recipe: _Recipe, cases: Cases) -> tuple[Floats,
     """Unscaled weights h/e, and what patients count in the target: h, for ATT the indicator of the treated arm."""
     h = _tilt(e, recipe, cases)
     raw = h / e[np.arange(len(e)), cases.code]
+    if recipe.stabilised:
+        counts = np.bincount(cases.code, weights=cases.counts)
+        raw = raw * (counts / counts.sum())[cases.code]
     if recipe.treated is None:
         return raw, h
     return raw, (cases.code == cases.arms.index(recipe.treated)).astype(float)
-
-
-def _estimation(scores: Propensity, recipe: _Recipe) -> Estimation:
-    """Influence of patients on the coefficients of the propensities, and slopes of the weights, by central differences."""
-    cases, b = scores.cases, scores.coefficients
-    f = np.ones(len(cases.X)) if cases.counts is None else cases.counts
-    Z = np.column_stack([np.ones(len(cases.X)), cases.X])
-    others = np.arange(1, len(cases.arms))
-    rest = (cases.code[:, None] == others) - scores.probabilities.to_numpy()[:, 1:]
-    score = (f[:, None, None] * rest[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
-    arm = cases.named()
-
-    def at(coefficients: Floats) -> tuple[Floats, Floats]:
-        raw, counted = _of_probabilities(probabilities_of(cases.X, coefficients), recipe, cases)
-        values, _ = normalised(pd.Series(raw, index=cases.patients), arm, cases.arms, cases.counts)
-        return values.to_numpy(), counted
-
-    slopes = []
-    for k, se in enumerate(np.sqrt(np.diag(scores.covariance))):
-        step = np.zeros(b.size)
-        step[k] = 1e-4 * se
-        moved = step.reshape(b.shape[1], b.shape[0]).T  # arm, then term
-        up, down = at(b + moved), at(b - moved)
-        slopes.append([(one - other) / (2 * step[k]) for one, other in zip(up, down, strict=True)])
-    index = cases.patients
-    return Estimation(
-        influence=pd.DataFrame(score @ scores.covariance, index=index),
-        values=pd.DataFrame(np.stack([of for of, _ in slopes], axis=1), index=index),
-        standardisation=pd.DataFrame(np.stack([of for _, of in slopes], axis=1), index=index),
-    )
 
 
 def _tilt(e: Floats, recipe: _Recipe, cases: Cases) -> Floats:
@@ -257,20 +242,24 @@ def _without_extremes(scores: Propensity, trim: Trim) -> tuple[Propensity, str]:
         )
     named = cases.named()
     again = ", propensities estimated again" if trim.refit else ""
-    note = f"trimmed, as a probability is below {trim.below:g}: {by_arm(named[~inside], named, arms)}{again}"
+    note = (
+        f"trimmed, as a probability is below {trim.below:g}: {by_arm(named[~inside], named, arms)}{again}; standard errors take as fixed who "
+        "was trimmed"
+    )
     return kept(scores, inside, refit=trim.refit), note
 
 
-def _capped(raw: Floats, cases: Cases, quantile: float) -> tuple[Floats, str]:
+def _caps(raw: Floats, cases: Cases, quantile: float) -> tuple[Floats, str]:
+    """The cap of each patient's weight, and how many it caps."""
     f = np.ones(len(raw)) if cases.counts is None else cases.counts
     mine = [cases.code == k for k in range(len(cases.arms))]
-    limits = np.array([counted_quantile(raw[who], f[who], quantile) for who in mine])
-    over = raw > limits[cases.code]
-    named = cases.named()
+    caps = np.array([counted_quantile(raw[who], f[who], quantile) for who in mine])[cases.code]
+    over, named = raw > caps, cases.named()
     note = (
-        f"weights capped at their {quantile:g} quantile in the arm: {by_arm(named[over], named, cases.arms)}"
+        f"weights capped at their {quantile:g} quantile in the arm: {by_arm(named[over], named, cases.arms)}; standard errors take the caps as "
+        "fixed"
     )
-    return np.minimum(raw, limits[cases.code]), note
+    return caps, note
 
 
 def counted_quantile(values: Floats, counts: Floats, quantile: float) -> float:
@@ -293,4 +282,4 @@ def _describe(recipe: _Recipe) -> str:
     if recipe.trim is not None and recipe.trim.below is not None:
         population += f", of those with a probability of at least {recipe.trim.below:g} of every arm"
     method = _METHODS[recipe.target].format(treated=recipe.treated)
-    return f"target {recipe.target}: {population}; {method} from {recipe.formula!r}."
+    return f"target {recipe.target}: {population}; {method} from {recipe.cases.formula!r}."

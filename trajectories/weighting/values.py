@@ -32,16 +32,21 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimation:
-    """How weights depend on the estimated parameters γ of the propensities, and these on the patients: what standard errors need.
+    """How weights depend on estimated parameters γ, and these on the patients: what standard errors need.
 
-    To first order γ̂ − γ is the sum of `influence` over patients, and a weight moves by its slope times γ̂ − γ.
+    γ are the coefficients of the propensities, or the multipliers of entropy balancing, whose target means are estimated too; and the means
+    of the arms' weights, which these are divided by. Without patient i they would be γ̂ − φ_i, by one step of Newton's method
+    φ_i = (A − A_i)⁻¹ s_i with the scores s and the information A = Σ A_i; a weight moves by its slope times a change of γ.
 
     Parameters
     ----------
     influence
-        Patients of the propensity model × parameters, index `patient`.
+        φ: patients who took part in the estimation × parameters, index `patient`.
     values, standardisation
         Slopes of what the weights have under these names: weighted patients × parameters, index `patient`.
+
+    Source: Mancl and DeRouen (2001), A covariance estimator for GEE with improved small-sample properties, Biometrics 57:126,
+    doi:10.1111/j.0006-341X.2001.00126.x.
     """
 
     influence: pd.DataFrame = field(repr=False)
@@ -89,7 +94,8 @@ class Weights:
     recipe
         How to make them again.
     estimation
-        How they depend on what was estimated; None where it is not known, and where patients were trimmed.
+        How they depend on what was estimated. None for matched sets, which do not change smoothly with the propensities, and for weights
+        given by hand: standard errors take both as known.
 
     Examples
     --------
