@@ -220,7 +220,11 @@ PORTACCIO_2025 = PiraDefinition(
 )
 """No relapse from 90 days before to 30 days after the event, confirmed after 24 weeks; roving reference."""
 
-COMPLEMENTARY = PiraDefinition(name="COMPLEMENTARY", citation="Montobbio et al. 2025", relapse_free=())
+COMPLEMENTARY = PiraDefinition(
+    name="COMPLEMENTARY",
+    citation="Montobbio et al. 2025, Uncovering a bias in estimated treatment effects on PIRA in multiple sclerosis clinical trials",
+    relapse_free=(),
+)
 """Every confirmed worsening that is not RAW."""
 
 PIRA_PRESETS = (

@@ -171,7 +171,7 @@ def armss(
 
     References
     ----------
-    Manouchehrinia et al. 2017 (Mult Scler 23).
+    Manouchehrinia et al. 2017, Age Related Multiple Sclerosis Severity Score: disability ranked by age (Mult Scler 23).
 
     Examples
     --------
