@@ -196,7 +196,7 @@ def test_no_difference_beyond_follow_up_and_none_where_nothing_varies():
     with pytest.raises(ValueError, match="cause must be one of event, rival"):
         weighted_study("two_arms").cumulative_incidence().difference([1.0], cause="x")
     alone = replace(weighted_study("two_arms"), table=case("two_arms").query("arm == 'a'"))
-    with pytest.raises(ValueError, match="one arm only"):
+    with pytest.raises(ValueError, match="there is only a: nothing"):
         alone.kaplan_meier().difference([1.0])
 
 

@@ -14,11 +14,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajectories.endpoints.patient_weights import WeightedPatients
 from trajectories.estimate import check_ci, normal_limit
 
 __all__ = [
     "GroupRates",
     "Interval",
+    "Kind",
     "change_in_rate",
     "check_interval",
     "group_rates",
@@ -29,6 +31,7 @@ __all__ = [
 type FloatArray = NDArray[np.float64]
 type IntArray = NDArray[np.int64]
 type Interval = Literal["negative binomial", "exact Poisson"]
+type Kind = Interval | Literal["robust"]
 
 INTERVALS: tuple[Interval, ...] = ("negative binomial", "exact Poisson")
 # A dispersion below this is 0: the likelihood is then highest at the Poisson model, or as good as.
@@ -44,13 +47,13 @@ class GroupRates:
 
     Fields, arrays of shape (groups,): `patients` (with observed time), `events`, `person_years`, `pooled` (events
     over person-years), `rate`, `lower`, `upper`, `log_se` (standard error of the log rate; NaN where the interval
-    is exact). `interval` is the kind used, `asked` the kind asked for; they differ when negative binomial counts
-    cannot be told from Poisson counts. `dispersion` is the α of Var = μ + αμ² (0 for Poisson), `ci` the level,
-    `loglik` the log-likelihood at the estimates.
+    is exact); of weighted patients `log_covariance` (groups × groups). `interval` is the kind used, `asked` the kind asked
+    for; they differ when negative binomial counts cannot be told from Poisson counts. `dispersion` is the α of
+    Var = μ + αμ² (0 for Poisson), `ci` the level, `loglik` the log-likelihood at the estimates; both NaN of weighted patients.
     """
 
-    asked: Interval
-    interval: Interval
+    asked: Kind
+    interval: Kind
     ci: float
     dispersion: float
     loglik: float
@@ -62,6 +65,7 @@ class GroupRates:
     lower: FloatArray
     upper: FloatArray
     log_se: FloatArray
+    log_covariance: FloatArray | None = None
 
 
 def check_interval(interval: str, ci: float) -> None:
@@ -168,7 +172,8 @@ def poisson_limits(events: ArrayLike, years: ArrayLike, ci: float = 0.95) -> tup
 def rate_ratio(rates: GroupRates, group: int, reference: int) -> tuple[float, float, float, str]:
     """Divide the rate of one group by another's: ratio, limits, and why a number is missing.
 
-    Negative binomial: the log ratio ± z·√(SE² + SE²), as the two log rates are independent given α. Exact Poisson:
+    Negative binomial: the log ratio ± z·√(SE² + SE²), as the two log rates are independent given α. Robust: with their covariance, as
+    weights of both may have been estimated together. Exact Poisson:
     given their sum the events of the group are binomial with odds ratio · t/t_reference; the Clopper-Pearson limits
     of that share are turned into limits of the ratio.
 
@@ -189,7 +194,10 @@ def rate_ratio(rates: GroupRates, group: int, reference: int) -> tuple[float, fl
     ratio = float(rates.rate[group] / rates.rate[reference])
     if rates.events[group] == 0:
         return ratio, nan, nan, "the group has no event, so the log ratio has no standard error"
-    factor = float(np.exp(normal_limit(rates.ci) * np.hypot(rates.log_se[group], rates.log_se[reference])))
+    variance = rates.log_se[group] ** 2 + rates.log_se[reference] ** 2
+    if rates.log_covariance is not None:
+        variance -= 2 * rates.log_covariance[group, reference]
+    factor = float(np.exp(normal_limit(rates.ci) * np.sqrt(variance)))
     return ratio, ratio / factor, ratio * factor, ""
 
 
@@ -200,6 +208,8 @@ def change_in_rate(
     years_after: ArrayLike,
     *,
     ci: float = 0.95,
+    weighted: WeightedPatients | None = None,
+    rows: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float, float, str]:
     """Divide the pooled rate after by that before in the same patients: ratio, limits, and why one is missing.
 
@@ -217,6 +227,9 @@ def change_in_rate(
         Observed years of each patient; 0 where the patient was not seen.
     ci
         Level of the interval.
+    weighted, rows
+        What patients count: sums are weighted, and dᵢ becomes the patient's influence, through the estimation of the weights too; which of
+        the weighted these are (None for all).
 
     References
     ----------
@@ -232,17 +245,20 @@ def change_in_rate(
 
     y0, t0, y1, t1 = (np.asarray(a, dtype=np.float64) for a in (before, years_before, after, years_after))
     n = int(np.sum((t0 > 0) | (t1 > 0)))
+    w = np.ones(len(y0)) if weighted is None else weighted.values if rows is None else weighted.values[rows]
     if t0.sum() == 0 or t1.sum() == 0:
         return nan, nan, nan, f"nobody was seen {'before' if t0.sum() == 0 else 'after'}"
     if y0.sum() == 0:
         return nan, nan, nan, "there was no event before"
-    ratio = float(y1.sum() / t1.sum() / (y0.sum() / t0.sum()))
+    rate0, rate1 = w @ y0 / (w @ t0), w @ y1 / (w @ t1)
+    ratio = float(rate1 / rate0)
     if y1.sum() == 0:
         return ratio, nan, nan, "there was no event after, so the log ratio has no standard error"
     if n < 2:
         return ratio, nan, nan, "one patient has no standard error"
-    d = (y1 - y1.sum() / t1.sum() * t1) / y1.sum() - (y0 - y0.sum() / t0.sum() * t0) / y0.sum()
-    error = sqrt(n / (n - 1) * float(np.sum(d**2)))
+    d = (y1 - rate1 * t1) / (w @ y1) - (y0 - rate0 * t0) / (w @ y0)
+    known = WeightedPatients(values=w) if weighted is None else weighted
+    error = sqrt(n / (n - 1)) * float(known.errors(d[:, None], rows)[0])
     if error == 0:
         return ratio, nan, nan, "all patients changed alike, so the standard error is 0"
     factor = float(np.exp(stdtrit(n - 1, (1 + ci) / 2) * error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -14,7 +14,11 @@ from trajectories.endpoints.groups import patient_groups
 from trajectories.endpoints.neda_groups import activity_table, group_table, reason_table
 from trajectories.endpoints.neda_patients import COMPONENTS, patient_answers
 from trajectories.endpoints.neda_text import neda_notes, neda_text, neda_title
+from trajectories.endpoints.neda_weighted import share_differences, weighted_shares
+from trajectories.endpoints.patient_weights import PatientWeights, WeightedPatients, weighted_cohort
 from trajectories.endpoints.rules import DisabilityRule
+from trajectories.endpoints.survival_differences import reference_place
+from trajectories.endpoints.survival_steps import Floats
 from trajectories.estimate import check_ci
 from trajectories.suppression import check_limit
 
@@ -47,6 +51,8 @@ class Neda3:
         Level of the intervals.
     notes
         Sentences on what the numbers mean and what was left out.
+    influences
+        Of weighted patients, by group: on the share among evaluable and on Kaplan-Meier's (patients × 2); empty without weights.
     """
 
     groups_table: pd.DataFrame = field(repr=False)
@@ -62,15 +68,44 @@ class Neda3:
     mri_from: float
     ci: float
     notes: tuple[str, ...]
+    influences: Mapping[str, Floats] = field(default_factory=dict, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a group; a copy.
 
         Columns: `group`, `patients`, `neda`, `active`, `not_evaluable`, `evaluable` (counts), `proportion` (NEDA among
         evaluable), `lower`, `upper` (Wilson), `lowest`, `highest` (bounds: all not evaluable active, all NEDA), `km`,
-        `km_lower`, `km_upper` (Kaplan-Meier at `at`), `km_at_risk` (patients at risk at the end), `suppressed`.
+        `km_lower`, `km_upper` (Kaplan-Meier at `at`), `km_at_risk` (patients at risk at the end), `suppressed`. With weights the shares are
+        weighted, with robust standard errors (`lower`, `upper` on the logit scale), and the counts are of patients all the same.
         """
         return self.groups_table.copy()
+
+    def difference(self, *, reference: str | None = None) -> pd.DataFrame:
+        """Compare the shares of groups, p_group − p_reference.
+
+        Parameters
+        ----------
+        reference
+            The group others are compared with; None takes the first.
+
+        Returns
+        -------
+        Two rows a group other than the reference: `group`, `reference`, `of` ("among evaluable" or "Kaplan-Meier"), `difference`, `lower`,
+        `upper`. The limits are made of those of the two groups (squared and added; unweighted among evaluable this is Newcombe's
+        interval), with the correlation of the two where weights were estimated together; missing where one is.
+
+        Raises
+        ------
+        ValueError
+            If there is one group only, or the reference is not known.
+
+        References
+        ----------
+        Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I); Zou 2007
+        (doi:10.1037/1082-989X.12.4.399).
+        """
+        place = reference_place(self.groups_table["group"].tolist(), reference)
+        return share_differences(self.groups_table, self.influences, place)
 
     def by_patient(self) -> pd.DataFrame:
         """Return one row a patient; a copy, with identifiers.
@@ -105,7 +140,13 @@ class Neda3:
             at=self.at,
             ci=self.ci,
             notes=self.notes,
+            differences=self._differences(),
         )
+
+    def _differences(self) -> pd.DataFrame | None:
+        if not self.influences:
+            return None
+        return self.difference() if len(self.groups_table) > 1 else pd.DataFrame()
 
     def __repr__(self) -> str:
         return str(self)
@@ -120,6 +161,7 @@ def neda3(
     components: Sequence[str] = COMPONENTS,
     tolerance: float = 0.25,
     by: str | None = "arm",
+    weights: PatientWeights | None = None,
     ci: float = 0.95,
     suppress_below: int | None = None,
 ) -> Neda3:
@@ -151,6 +193,10 @@ def neda3(
         this time before the end, else the first after it, is looked at, and what it shows counts.
     by
         Column of the patients to group by; None takes all together.
+    weights
+        From `tj.weights`, `tj.entropy_balance` or `tj.match`, of the same cohort: shares are Σ w NEDA / Σ w evaluable, curves weighted
+        alike, with robust standard errors that allow for the estimation of the weights where it is known. Patients without a weight are
+        left out and counted. For `by="arm"`.
     ci
         Level of the intervals.
     suppress_below
@@ -194,6 +240,10 @@ def neda3(
     chosen = _checked(cohort, components)
     _check_numbers(at, mri_from, tolerance, ci)
     check_limit(suppress_below)
+    weighted: WeightedPatients | None = None
+    said: tuple[str, ...] = ()
+    if weights is not None:
+        cohort, weighted, said = weighted_cohort(cohort, by, weights, suppress_below)
     events = None
     rule_name = ""
     if "worsening" in chosen:
@@ -205,7 +255,11 @@ def neda3(
     patients = patient_answers(
         cohort, events, at=at, mri_from=mri_from, tolerance=tolerance, components=chosen
     )
-    table = group_table(patients, groups, at=at, ci=ci, suppress_below=suppress_below)
+    shares: pd.DataFrame | None = None
+    influences: dict[str, Floats] = {}
+    if weighted is not None:
+        shares, influences = weighted_shares(patients, groups, weighted, ci=ci)
+    table = group_table(patients, groups, ci=ci, suppress_below=suppress_below, weighted=shares)
     return Neda3(
         groups_table=table,
         patients_table=patients,
@@ -222,7 +276,9 @@ def neda3(
         notes=(
             *neda_notes(cohort, chosen, rule_name=rule_name, tolerance=tolerance, mri_from=mri_from),
             *groups.note(),
+            *said,
         ),
+        influences=influences,
     )
 
 

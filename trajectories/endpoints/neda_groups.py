@@ -24,13 +24,21 @@ type Bools = NDArray[np.bool_]
 
 
 def group_table(
-    patients: pd.DataFrame, groups: PatientGroups, *, at: float, ci: float, suppress_below: int | None
+    patients: pd.DataFrame,
+    groups: PatientGroups,
+    *,
+    ci: float,
+    suppress_below: int | None,
+    weighted: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the frame of `Neda3.to_frame()`."""
-    rows = [
-        {"group": name, **_group(patients[groups.members(g)], at, ci)} for g, name in enumerate(groups.names)
-    ]
+    """Return the frame of `Neda3.to_frame()`; with `weighted` shares instead of those of patients who count alike."""
+    rows = [{"group": name, **_group(patients[groups.members(g)], ci)} for g, name in enumerate(groups.names)]
     table = pd.DataFrame(rows)
+    if weighted is not None:
+        # where nobody says how the curve ends, weights do not either
+        unknown = table["km"].isna()
+        table[_NUMBERS] = weighted[_NUMBERS]
+        table.loc[unknown, ["km", "km_lower", "km_upper"]] = np.nan
     hidden = _hidden(table, suppress_below)
     whole = ["patients", *_COUNTS, "evaluable", "km_at_risk"]
     table = table.astype(dict.fromkeys(whole, "Int64"))
@@ -42,7 +50,7 @@ def group_table(
     return table.assign(suppressed=suppressed)
 
 
-def _group(patients: pd.DataFrame, at: float, ci: float) -> dict[str, float]:
+def _group(patients: pd.DataFrame, ci: float) -> dict[str, float]:
     neda, active, unknown = (int((patients["answer"] == answer).sum()) for answer in ANSWERS)
     n, evaluable = len(patients), neda + active
     lower, upper = (float(limit) for limit in wilson_limits(neda, evaluable, ci))

@@ -51,8 +51,9 @@ def neda_text(
     at: float,
     ci: float,
     notes: Sequence[str],
+    differences: pd.DataFrame | None = None,
 ) -> str:
-    """Write the answers, the proportions, what was seen and what was missing, then the notes."""
+    """Write the answers, the proportions, what was seen and what was missing, then the notes; of weighted patients with differences."""
     level = f"{100 * ci:g} %"
     lines = sentence(title)
     if simulated:
@@ -63,15 +64,19 @@ def neda_text(
     lines += aligned(
         [["", *head], *([str(r["group"]), *(_count(r[c]) for c in columns)] for _, r in groups.iterrows())]
     )
-    lines += ["", "Share with NEDA, in %"]
+    weighted = differences is not None
+    lines += ["", f"Share with NEDA{', weighted' if weighted else ''}, in %"]
     head = [
         "among evaluable",
-        f"{level} (Wilson)",
+        f"{level} ({'robust' if weighted else 'Wilson'})",
         "bounds",
         f"Kaplan-Meier at {years(at)}",
         f"{level} (log-log)",
     ]
-    lines += aligned([["", *head], *(_shares(row) for _, row in groups.iterrows())])
+    lines += aligned([["", *head], *(_shares(row, weighted=weighted) for _, row in groups.iterrows())])
+    if differences is not None and len(differences):
+        lines += ["", f"Difference from {differences['reference'].iloc[0]}, in percentage points ({level})"]
+        lines += _wide(differences, "group", _difference, "of")
     lines += [
         "",
         "Activity seen: patients (of these, seen first)",
@@ -124,10 +129,10 @@ def _mri_notes(cohort: Cohort, mri_from: float) -> list[str]:
     return notes
 
 
-def _shares(row: pd.Series) -> list[str]:
+def _shares(row: pd.Series, *, weighted: bool) -> list[str]:
     if row["suppressed"]:
         return [str(row["group"]), *[HIDDEN] * 5]
-    of = "" if pd.isna(row["evaluable"]) else f" ({row['neda']}/{row['evaluable']})"
+    of = "" if weighted or pd.isna(row["evaluable"]) else f" ({row['neda']}/{row['evaluable']})"
     return [
         str(row["group"]),
         _percent(row["proportion"]) + of,
@@ -150,8 +155,15 @@ def _activity_cell(row: pd.Series) -> str:
     return f"{_count(row['patients'])} ({_count(row['first'])})"
 
 
-def _wide(table: pd.DataFrame, column: str, cell: Callable[[pd.Series], str]) -> list[str]:
+def _difference(row: pd.Series) -> str:
+    limits = interval(100 * row["lower"], 100 * row["upper"], 0)
+    return f"{_percent(row['difference'])} ({limits})"
+
+
+def _wide(
+    table: pd.DataFrame, column: str, cell: Callable[[pd.Series], str], beside: str = "group"
+) -> list[str]:
     """Set groups side by side, what was seen or missing one below the other."""
-    names, groups = list(dict.fromkeys(table[column])), list(dict.fromkeys(table["group"]))
-    cells = {(row["group"], row[column]): cell(row) for _, row in table.iterrows()}
+    names, groups = list(dict.fromkeys(table[column])), list(dict.fromkeys(table[beside]))
+    cells = {(row[beside], row[column]): cell(row) for _, row in table.iterrows()}
     return aligned([["", *groups], *([name, *(cells.get((g, name), "0") for g in groups)] for name in names)])

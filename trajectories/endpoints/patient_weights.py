@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trajectories.caveats import SIMULATED
 from trajectories.cohort import Cohort
 
 __all__ = ["Estimated", "PatientWeights", "WeightedPatients", "weighted_cohort", "with_weights"]
@@ -130,8 +131,10 @@ class WeightedPatients:
         return np.asarray(np.sqrt((self.influences(slopes, rows) ** 2).sum(axis=0)))
 
 
-def with_weights(table: pd.DataFrame, weights: PatientWeights) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Add the column `weight`, leave out patients without one, and say so by arm.
+def with_weights(
+    table: pd.DataFrame, weights: PatientWeights, suppress_below: int | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Add the column `weight`, leave out patients without one, and say so by arm; without counts where small ones are to be hidden.
 
     >>> from types import SimpleNamespace
     >>> known = SimpleNamespace(values=pd.Series({"a": 2.0}), description="By hand.", caveats=(), estimation=None)
@@ -150,19 +153,27 @@ def with_weights(table: pd.DataFrame, weights: PatientWeights) -> tuple[pd.DataF
         for arm, mine in zip(arms, masks, strict=True)
         if (~inside & mine).any()
     ]
-    said = [f"Weighted: {weights.description}", *map(str, weights.caveats)]
+    # that they are simulated is said at the head
+    said = [f"Weighted: {weights.description}", *(str(c) for c in weights.caveats if c != SIMULATED)]
     if lost:
-        said.insert(1, f"Without a weight and left out: {', '.join(lost)}.")
-    said += _uncertainty(weights, [str(arm) for arm in arms], [own[inside & mine] for mine in masks])
+        who = "some patients" if suppress_below is not None else ", ".join(lost)
+        said.insert(1, f"Without a weight and left out: {who}.")
+    effective = {
+        str(arm): float(w.sum() ** 2 / (w @ w))
+        for arm, mine in zip(arms, masks, strict=True)
+        if len(w := own[inside & mine])
+    }
+    said += _uncertainty(weights, effective, hidden=suppress_below is not None)
     return table[inside].assign(weight=own[inside]).reset_index(drop=True), tuple(said)
 
 
-def _uncertainty(weights: PatientWeights, arms: Sequence[str], values: Sequence[Floats]) -> list[str]:
+def _uncertainty(weights: PatientWeights, effective: Mapping[str, float], *, hidden: bool) -> list[str]:
     """Say what standard errors allow for, and how many patients the weighted ones of each arm are worth."""
-    effective = {arm: float(w.sum() ** 2 / (w @ w)) for arm, w in zip(arms, values, strict=True) if len(w)}
     worth = ", ".join(f"{n:.0f} of {arm}" for arm, n in effective.items())
     said = [
-        "Counts are of patients. Weighted they are as informative as this many unweighted ones ((Σw)²/Σw²): "
+        "Counts are of patients, not of weights."
+        if hidden
+        else "Counts are of patients. Weighted they are as informative as this many unweighted ones ((Σw)²/Σw²): "
         f"{worth}.",
         "Standard errors are robust (the infinitesimal jackknife) and allow for the estimation of the weights."
         if weights.estimation is not None
@@ -177,7 +188,7 @@ def _uncertainty(weights: PatientWeights, arms: Sequence[str], values: Sequence[
 
 
 def weighted_cohort(
-    cohort: Cohort, by: str | None, weights: PatientWeights
+    cohort: Cohort, by: str | None, weights: PatientWeights, suppress_below: int | None
 ) -> tuple[Cohort, WeightedPatients, tuple[str, ...]]:
     """Leave out of a cohort who has no weight; with what the others count, in the cohort's order, and what is to be said.
 
@@ -188,7 +199,7 @@ def weighted_cohort(
     """
     if by != "arm":
         raise ValueError(f"weights make arms comparable, not other groups: by='arm', not {by!r}.")
-    table, said = with_weights(cohort.patients[["patient", "arm"]], weights)
+    table, said = with_weights(cohort.patients[["patient", "arm"]], weights, suppress_below)
     if len(table) < cohort.n_patients:
         cohort = cohort.only(table["patient"].tolist())
     found = WeightedPatients.of(table, weights.estimation)

@@ -112,6 +112,13 @@ def interval_notes(
             "they do, they are too narrow (95 % intervals covered 81 to 91 % in simulations): "
             "interval='negative binomial' allows for it.",
         )
+    if asked == "robust":
+        return (
+            f"Rate: weighted {what} over weighted person-years, Σ w y / Σ w t; Wald interval ({level}) of the log rate"
+            f"{' and of the log rate ratio' if ratios else ''}, from standard errors robust by patient, which allow for rates that vary "
+            f"between patients. Pooled: all {what} over all person-years, without weights, as the counts beside it.",
+            "A group without events has no robust interval.",
+        )
     said = (
         f"Rate: of a negative binomial model with one rate a group and one dispersion α, Var = μ + αμ², maximum "
         f"likelihood, patients' {what} with log person-years as offset; Wald interval ({level}) of the log rate"

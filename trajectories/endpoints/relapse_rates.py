@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 
 from trajectories.cohort import Cohort
-from trajectories.endpoints.group_rates import Interval, change_in_rate, check_interval, group_rates
+from trajectories.endpoints.group_rates import (
+    GroupRates,
+    Interval,
+    Kind,
+    change_in_rate,
+    check_interval,
+    group_rates,
+)
 from trajectories.endpoints.groups import PatientGroups, patient_groups
+from trajectories.endpoints.patient_weights import PatientWeights, WeightedPatients, weighted_cohort
 from trajectories.endpoints.rate_rows import RATE_TYPES, hidden_notes, interval_notes, rate_rows, ratio_rows
 from trajectories.endpoints.rates_text import relapse_rates_text
+from trajectories.endpoints.weighted_rates import weighted_rates
 from trajectories.suppression import check_limit, hidden_cells
 from trajectories.windows import relapse_windows
 
@@ -45,7 +54,8 @@ class RelapseRates:
         One row a window and group: `window`, `start`, `end` (years), `group`, `patients` (in the group), `observed` and
         `unobserved` (with and without time in the window), `person_years`, `relapses`, `pooled` (relapses over
         person-years), `rate` with `lower` and `upper` (relapses per person-year), `interval` (the kind used),
-        `dispersion` (α, one a window; 0 where Poisson's interval stands in; missing for exact Poisson on request),
+        `dispersion` (α, one a window; 0 where Poisson's interval stands in; missing for exact Poisson on request and for weighted patients,
+        of whom `rate` is weighted and the counts, `person_years` and `pooled` are not),
         `suppressed` (whether small cells are hidden).
     ratios
         One row a window and group other than the reference: `ratio` of the two `rate`s with `lower`, `upper`,
@@ -68,7 +78,7 @@ class RelapseRates:
     ratios: pd.DataFrame = field(repr=False)
     before_after: pd.DataFrame = field(repr=False)
     by: str
-    interval: Interval
+    interval: Kind
     ci: float
     cohort_name: str
     index_date: str
@@ -84,7 +94,7 @@ class RelapseRates:
             self.rates,
             self.ratios,
             self.before_after,
-            title=f"Annualised relapse rate by {self.by}, cohort '{self.cohort_name}'",
+            title=f"Annualised relapse rate by {self.by}{', weighted' if self.interval == 'robust' else ''}, cohort '{self.cohort_name}'",
             index_date=self.index_date,
             simulated=self.simulated,
             ci=self.ci,
@@ -100,9 +110,10 @@ def annualised_relapse_rate(
     by: str | None = "arm",
     window: Sequence[float | None] = (0, None),
     *,
-    interval: Interval = "negative binomial",
+    interval: Interval | None = None,
     ci: float = 0.95,
     reference: str | None = None,
+    weights: PatientWeights | None = None,
     suppress_below: int | None = None,
 ) -> RelapseRates:
     """Estimate relapses per person-year by group, with intervals, rate ratios, and the change from before to after.
@@ -112,6 +123,9 @@ def annualised_relapse_rate(
     intervals of log λ and of log λ/λ_reference (expected information: `MASS::glm.nb` with `offset(log(years))`), or exact
     Poisson on request (too narrow when rates vary between patients). Where the estimate of α is 0, negative binomial
     counts cannot be told from Poisson's: then Poisson's exact intervals are given, and the result says so.
+
+    With weights the rates are Σ w y / Σ w t, weighted relapses over weighted person-years, with intervals robust by patient, which allow for
+    the estimation of the weights where it is known.
 
     With a window that ends at 0, each later window is set against it within groups: the ratio of the two pooled rates,
     its interval robust by patient (estimating equations with an independence working correlation, t quantile), which
@@ -127,11 +141,14 @@ def annualised_relapse_rate(
         Start and end in years from the index date; None is the end of follow-up. More than two numbers make consecutive
         windows: (-1, 0, 1, 2) is the year before time 0 and the first and the second after.
     interval
-        "negative binomial" or "exact Poisson".
+        "negative binomial" or "exact Poisson"; None takes the first, with weights the robust one, which is the only one then.
     ci
         Level of the intervals.
     reference
         The group that ratios are against; None takes the first.
+    weights
+        From `tj.weights`, `tj.entropy_balance` or `tj.match`, of the same cohort; patients without a weight are left out and counted. For
+        `by="arm"`.
     suppress_below
         Hide counts of patients or relapses from 1 to this number − 1, the rates made of them, and further cells from
         which they could be had by subtraction.
@@ -157,41 +174,56 @@ def annualised_relapse_rate(
     >>> rates.to_frame()[["window", "relapses", "pooled"]].round(2).to_string(index=False).splitlines()[1:]
     ['[-1, 0)        70    2.00', ' [0, 1)        21    0.63']
     """
-    check_interval(interval, ci)
+    check_interval(interval or "negative binomial", ci)
     check_limit(suppress_below)
+    weighted: WeightedPatients | None = None
+    said: tuple[str, ...] = ()
+    if weights is not None:
+        if interval is not None:
+            raise ValueError(f"with weights intervals are robust: leave interval={interval!r} out.")
+        cohort, weighted, said = weighted_cohort(cohort, by, weights, suppress_below)
+    kind: Kind = "robust" if weighted is not None else interval or "negative binomial"
     groups = patient_groups(cohort, by)
     place = groups.reference(reference)
     counted = relapse_windows(cohort, edges=window)
     tables = _windows(counted, groups)
     rates, ratios, poisson = [], [], []
     for label, one in tables.items():
-        mine = group_rates(
-            one["relapses"], one["exposure"], one["code"], groups=len(groups.names), interval=interval, ci=ci
-        )
+        mine = _rates(one, len(groups.names), interval or "negative binomial", weighted, ci)
         about = {"window": label, "start": one["start"].iloc[0], "end": one["end"].iloc[0]}
         rates += [{**about, **row} for row in rate_rows(mine, groups, suppress_below)]
         ratios += [{**about, **row} for row in ratio_rows(mine, groups, place, suppress_below)]
-        if mine.interval != interval:
+        if mine.interval != kind:
             poisson.append(label)
-    changes = _changes(tables, groups, ci, suppress_below)
+    changes = _changes(tables, groups, weighted, ci, suppress_below)
     frame = pd.DataFrame(rates).astype(RATE_TYPES).rename(columns={"events": "relapses"})
     return RelapseRates(
         rates=frame[_RATES],
         ratios=pd.DataFrame(ratios, columns=_RATIOS),
         before_after=changes,
         by=groups.by,
-        interval=interval,
+        interval=kind,
         ci=ci,
         cohort_name=cohort.name,
         index_date=cohort.index_date,
         simulated=cohort.simulated,
         notes=(
-            *interval_notes(interval, ci, what="relapses", where=poisson, ratios=len(groups.names) > 1),
-            *_change_notes(changes, ci),
-            *_group_notes(groups),
+            *interval_notes(kind, ci, what="relapses", where=poisson, ratios=len(groups.names) > 1),
+            *_change_notes(changes, ci, weighted),
+            *_group_notes(groups, weighted),
+            *said,
             *_left_out(cohort, groups, counted, suppress_below),
         ),
     )
+
+
+def _rates(
+    one: pd.DataFrame, groups: int, interval: Interval, weighted: WeightedPatients | None, ci: float
+) -> GroupRates:
+    counts = one["relapses"], one["exposure"], one["code"]
+    if weighted is not None:
+        return weighted_rates(*counts, weighted, groups=groups, ci=ci)
+    return group_rates(*counts, groups=groups, interval=interval, ci=ci)
 
 
 def _windows(counted: pd.DataFrame, groups: PatientGroups) -> dict[str, pd.DataFrame]:
@@ -203,7 +235,11 @@ def _windows(counted: pd.DataFrame, groups: PatientGroups) -> dict[str, pd.DataF
 
 
 def _changes(
-    tables: dict[str, pd.DataFrame], groups: PatientGroups, ci: float, below: int | None
+    tables: dict[str, pd.DataFrame],
+    groups: PatientGroups,
+    weighted: WeightedPatients | None,
+    ci: float,
+    below: int | None,
 ) -> pd.DataFrame:
     """Set each window after time 0 against the one that ends at 0, group by group."""
     ending = [label for label, one in tables.items() if one["end"].iloc[0] == 0]
@@ -213,7 +249,7 @@ def _changes(
             before = tables[ending[0]]
             rows += [
                 {"before": ending[0], "after": label, **row}
-                for row in _change_rows(before, after, groups, ci, below)
+                for row in _change_rows(before, after, groups, weighted, ci, below)
             ]
     order = {name: k for k, name in enumerate(groups.names)}
     frame = pd.DataFrame(rows, columns=_CHANGES)
@@ -223,7 +259,12 @@ def _changes(
 
 
 def _change_rows(
-    before: pd.DataFrame, after: pd.DataFrame, groups: PatientGroups, ci: float, below: int | None
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    groups: PatientGroups,
+    weighted: WeightedPatients | None,
+    ci: float,
+    below: int | None,
 ) -> list[dict[str, object]]:
     parts = [(before[before["code"] == k], after[after["code"] == k]) for k in range(len(groups.names))]
     seen = [((b["exposure"] > 0).to_numpy(), (a["exposure"] > 0).to_numpy()) for b, a in parts]
@@ -235,7 +276,10 @@ def _change_rows(
     hidden = hidden_who | np.any([hidden_cells([line], below)[0] for line in lines], axis=0)
     rows: list[dict[str, object]] = []
     for k, (b, a) in enumerate(parts):
-        values = change_in_rate(b["relapses"], b["exposure"], a["relapses"], a["exposure"], ci=ci)
+        values = change_in_rate(
+            b["relapses"], b["exposure"], a["relapses"], a["exposure"], ci=ci, weighted=weighted,
+            rows=(before["code"] == k).to_numpy() if weighted is not None else None,
+        )  # fmt: skip
         counts = dict(zip(("both", "only_before", "only_after"), who[:, k].tolist(), strict=True))
         numbers = {
             "relapses_before": int(relapses[0, k]),
@@ -256,12 +300,12 @@ def _change_rows(
     return rows
 
 
-def _change_notes(changes: pd.DataFrame, ci: float) -> tuple[str, ...]:
+def _change_notes(changes: pd.DataFrame, ci: float, weighted: WeightedPatients | None) -> tuple[str, ...]:
     if changes.empty:
         return ()
     return (
-        "Before and after: the ratio of the two pooled rates of the same patients, everybody with time in either; "
-        f"interval ({100 * ci:g} %) of its log from standard errors robust by patient (estimating equations, independence "
+        f"Before and after: the ratio of the two {'pooled' if weighted is None else 'weighted'} rates of the same patients, everybody with "
+        f"time in either; interval ({100 * ci:g} %) of its log from standard errors robust by patient (estimating equations, independence "
         "working correlation, t quantile), which allows for rates that vary between patients and for the pairing.",
         "A fall from before to after is not the effect of the drug: treatment is started after a bad year, so relapses "
         "fall even in untreated patients chosen that way (regression to the mean: 1.72 in the year before and 1.0 in the "
@@ -269,9 +313,14 @@ def _change_notes(changes: pd.DataFrame, ci: float) -> tuple[str, ...]:
     )
 
 
-def _group_notes(groups: PatientGroups) -> tuple[str, ...]:
+def _group_notes(groups: PatientGroups, weighted: WeightedPatients | None) -> tuple[str, ...]:
     if len(groups.names) < 2:
         return groups.note()
+    if weighted is not None:
+        return (
+            "A ratio of weighted groups is an effect only if the covariates of the weights hold every reason for the choice of drug that "
+            "goes with relapses.",
+        )
     return (
         "A ratio between groups to which patients were not assigned at random is a description, not an effect.",
         *groups.note(),

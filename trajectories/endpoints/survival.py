@@ -107,7 +107,7 @@ class TimeTo:
         >>> times.kaplan_meier().at([1.5])["survival"].item()
         0.75
         """
-        table, said = with_weights(self.table, weights)
+        table, said = with_weights(self.table, weights, self.setting.suppress_below)
         setting = replace(self.setting, notes=(*self.setting.notes, *said))
         return replace(self, table=table, setting=setting, estimation=weights.estimation)
 

@@ -62,7 +62,7 @@ def reference_place(arms: Sequence[str], reference: str | None) -> int:
     1
     """
     if len(arms) < 2:
-        raise ValueError(f"there is one arm only ({', '.join(arms)}): nothing to compare it with.")
+        raise ValueError(f"there is only {', '.join(arms)}: nothing to compare it with.")
     if reference is None:
         return 0
     if reference not in arms:
