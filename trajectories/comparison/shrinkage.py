@@ -101,6 +101,18 @@ def shrunken(effects: Estimate, *, prior: HalfNormal, over: str | None = None, s
     model keep their correlation. p(τ | θ̂) ∝ p(τ) |V|^(−1/2) (1'V⁻¹1)^(−1/2) exp(−½ (θ̂ − μ̂1)'V⁻¹(θ̂ − μ̂1)) with V = S + τ²I and
     μ̂ = 1'V⁻¹θ̂ / 1'V⁻¹1, on a grid; given τ, μ and θ are normal.
 
+    The other way is a prior on the products in the model, before it is sampled:
+
+        terms = {t: priors.Normal(0, 0.2) for t in model.design(cohort).terms if t.startswith("arm[new]:centre")}
+        fit = tj.sample(model.with_priors(terms=terms), cohort)
+
+    There the spread is stated, not estimated, and with `arm * centre` each effect is drawn towards that of the reference centre, so that
+    which centre this is matters; here τ is estimated under its prior, and effects are drawn towards their mean, whichever comes first. The
+    prior variance of a difference of two subgroups is 0.2² there (2 · 0.2² where neither is the reference) and 2τ² here. Give `shrunken`
+    effects under a wide prior, or they are shrunk twice. On a cohort of six centres that do not differ, effects whose standard deviation
+    between centres was 0.29 had 0.10 with Normal(0, 0.2) and 0.04 with `HalfNormal(0.2 / √2)`; with Normal(0, 10) they were those of maximum
+    likelihood, and effects far apart stayed under `HalfNormal(100)`.
+
     Parameters
     ----------
     effects
