@@ -14,7 +14,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from trajectories.cohort import Cohort
-from trajectories.formulas import FormulaError, Matrices, ParsedFormula, parse, response_of, variables
+from trajectories.formulas import (
+    FormulaError,
+    Group,
+    Matrices,
+    ParsedFormula,
+    groups_of,
+    parse,
+    response_of,
+    variables,
+)
+from trajectories.tables import nearest
 
 __all__ = ["Design", "EdssModel", "Floats", "Ints", "MixedModel", "Population", "Scaling", "edss_design"]
 
@@ -147,8 +157,29 @@ class Design:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of the fixed terms."""
+        """Names of the columns of X: the fixed terms, then the levels of the groups."""
         return self.formula.terms
+
+    @property
+    def fixed_terms(self) -> tuple[str, ...]:
+        """Names of the fixed terms."""
+        return self.formula.fixed_terms
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of patients whose levels have an effect each, `(1 | centre)`."""
+        return self.formula.groups
+
+    @property
+    def fixed_columns(self) -> Floats:
+        """The columns of X of the fixed terms."""
+        return self.formula.matrices.X[:, : len(self.fixed_terms)]
+
+    @property
+    def scaling(self) -> Scaling:
+        """How columns of X are centred and scaled; the indicators of groups are centred only."""
+        X, sd = self.formula.matrices.X, self.fixed_columns.std(axis=0)
+        return Scaling(mean=X.mean(axis=0), sd=np.append(sd, np.ones(X.shape[1] - len(sd))))
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -221,14 +252,17 @@ class Population(NamedTuple):
         Of the density. Ordinal: the cutpoints (… × 19), and log(1 − exp(c_{k−1} − c_k)) of every level (… × 20) or None. Counts: the
         intercept (…), and the dispersions (… × group) or None.
     beta
-        Coefficients of the centred and scaled columns: … × term.
+        Coefficients of the columns as `Design.scaling` scales them: … × term.
     factor
         Λ of the patient effects u = Λv: … × effect × effect, lower triangular.
+    group_sd
+        Standard deviations of the groups' effects, … × group: of no use to the likelihood, whose effects are among the coefficients.
     """
 
     own: tuple[Any, Any]
     beta: Any
     factor: Any
+    group_sd: Any = None
 
 
 @dataclass(frozen=True)
@@ -367,9 +401,11 @@ def assemble(
     ]  # parse names a column that is not there
     frame = rows[columns].assign(patient=codes).reset_index(drop=True)
     frame["arm"] = frame["arm"].cat.remove_unused_categories()
-    parsed = parse(formula, frame)
+    _check_patient_level(formula, cohort)
+    parsed = parse(formula, frame, groups=True)
     _check_effects(parsed, formula)
     _check_columns(parsed)
+    _check_groups(parsed, len(patients))
     first = rows.drop_duplicates("patient").reset_index(drop=True)
     patient_level = [name for name in kept if name in cohort.patients.columns]
     lost = cohort.n_patients - len(patients)
@@ -440,6 +476,48 @@ def _check_effects(parsed: ParsedFormula, formula: str) -> None:
         raise FormulaError(f"a patient effect is named twice in {formula!r}: write one '(1 + … | patient)'.")
 
 
+def _check_patient_level(formula: str, cohort: Cohort) -> None:
+    for name in groups_of(formula):
+        if name in cohort.patients.columns:
+            continue
+        near = nearest(name, [str(column) for column in cohort.patients.columns])
+        raise FormulaError(
+            f"'(1 | {name})' in {formula!r} needs a column of the patients, and they have no {name!r}."
+            + (
+                f" Did you mean {near!r}?"
+                if near
+                else " Its effects are those of groups of patients, not of visits."
+            )
+        )
+
+
+def _check_groups(parsed: ParsedFormula, patients: int) -> None:
+    """Refuse groups whose effects cannot be told apart from those of patients or of fixed terms."""
+    fixed = np.column_stack([np.ones(len(parsed.frame)), parsed.matrices.X[:, : len(parsed.fixed_terms)]])
+    for group in parsed.groups:
+        if len(group.levels) >= patients:
+            raise FormulaError(
+                f"every patient has another {group.name}: effects of '(1 | {group.name})' cannot be told apart from those of patients. Leave it "
+                "out."
+            )
+        places = [parsed.terms.index(term) for term in group.terms]
+        indicators = parsed.matrices.X[:, places]
+        rest = indicators - fixed @ np.linalg.lstsq(fixed, indicators, rcond=None)[0]
+        if np.abs(rest).max() < 1e-8:
+            raise FormulaError(
+                f"{group.name} is a covariate of {parsed.text!r} already, each level with an effect of its own, so nothing is left for "
+                f"'(1 | {group.name})': leave one of the two out."
+            )
+    codes = [group.codes(parsed.frame[group.name]) for group in parsed.groups]
+    if len(codes) == 2 and {len(set(zip(*codes, strict=True)))} == {
+        len(group.levels) for group in parsed.groups
+    }:
+        raise FormulaError(
+            f"{' and '.join(group.name for group in parsed.groups)} divide the patients alike, so their effects cannot be told apart: leave one "
+            f"of them out of {parsed.text!r}."
+        )
+
+
 def _check_columns(parsed: ParsedFormula) -> None:
     for name in parsed.columns:  # formulae leaves a category with one level out without a word
         column = parsed.frame[name]
@@ -447,8 +525,8 @@ def _check_columns(parsed: ParsedFormula) -> None:
             raise FormulaError(
                 f"{name!r} is the same ({column.iloc[0]}) in every row: leave it out of the formula."
             )
-    X = parsed.matrices.X
-    for name, column in zip(parsed.terms, X.T, strict=True):
+    X = parsed.matrices.X[:, : len(parsed.fixed_terms)]
+    for name, column in zip(parsed.fixed_terms, X.T, strict=True):
         if np.ptp(column) == 0:
             raise FormulaError(
                 f"the term {name!r} is the same ({column[0]:g}) in every row: leave it out of the formula."
@@ -459,7 +537,7 @@ def _check_columns(parsed: ParsedFormula) -> None:
                 f"the patient effect {name!r} is the same ({column[0]:g}) in every row: leave it out."
             )
     known = np.ones((len(X), 1))
-    for name, column in zip(parsed.terms, Scaling.of(X).apply(X).T, strict=True):
+    for name, column in zip(parsed.fixed_terms, Scaling.of(X).apply(X).T, strict=True):
         remainder = column - known @ np.linalg.lstsq(known, column, rcond=None)[0]
         if np.linalg.norm(remainder) < 1e-8 * np.linalg.norm(column):
             raise FormulaError(

@@ -17,8 +17,7 @@ from trajectories.models.base import Design, Floats, MixedModel, Population
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
-    coefficient_priors,
-    column_scaling,
+    check_coefficients,
     fixed_part,
     fixed_values,
     fixed_variables,
@@ -27,6 +26,7 @@ from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import FAR, Link, ordinal_logpmf
 from trajectories.models.blocks.event_coordinates import event_coordinates, event_sums
 from trajectories.models.blocks.event_rows import event_design
+from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import LKJ, Exponential, HalfNormal, Normal, Prior, check_location
 
@@ -51,6 +51,8 @@ class BinaryPriors(CoefficientPriors, PatientPriors):
         Of a patient slope's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`; not used without one.
     """
 
     intercept: Prior = Normal(0.0, 5.0)
@@ -59,6 +61,7 @@ class BinaryPriors(CoefficientPriors, PatientPriors):
     intercept_sd: HalfNormal | Exponential = HalfNormal(5.0)
     slope_sd: HalfNormal | Exponential = HalfNormal(2.5)
     correlation: LKJ = LKJ(2.0)
+    group_sd: HalfNormal | Exponential = HalfNormal(2.5)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,9 +154,7 @@ class BinaryMixed(MixedModel):
             raise FormulaError(
                 f"a mixed model needs patient effects: add '(1 | patient)' to {self.formula!r}."
             )
-        coefficient_priors(
-            self.priors, design.terms, column_scaling(design)
-        )  # names of terms are checked here
+        check_coefficients(self.priors, design)
         return design
 
     def build(self, design: Design, *, open_rows: bool = False) -> Any:
@@ -217,13 +218,13 @@ class BinaryMixed(MixedModel):
         return self._drawn({name: np.asarray(draws[name], dtype=float) for name in draws}, design)
 
     def _drawn(self, d: dict[str, Floats], design: Design) -> Population:
-        intercept, beta = fixed_values(d, self.priors.intercept, self.priors, design)
+        intercept, beta, group_sd = fixed_values(d, self.priors.intercept, self.priors, design)
         factor = patient_effects.factor_values(self.priors, d, design.effects)
-        return Population((-intercept[..., None], None), beta, factor)
+        return Population((-intercept[..., None], None), beta, factor, group_sd)
 
     def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
         """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
-        x, intercept, beta = column_scaling(design), -population.own[0][..., 0], population.beta
+        x, intercept, beta = design.scaling, -population.own[0][..., 0], population.beta
         effects, covariance = patient_effects.on_user_scale(
             patient_effects.from_standard(population.factor, standard),
             population.factor,
@@ -231,7 +232,12 @@ class BinaryMixed(MixedModel):
         )
         beta = np.zeros((*intercept.shape, 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
-            design, beta, effects, covariance, intercept=(None, intercept - beta @ x.mean)
+            design,
+            beta,
+            effects,
+            covariance,
+            intercept=(None, intercept - beta @ x.mean),
+            **labelled_sd(population.group_sd, design),
         )
 
     def log_likelihood(self, parameters: xr.Dataset, design: Design) -> xr.DataArray:

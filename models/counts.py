@@ -16,14 +16,14 @@ from trajectories.models.base import Design, Floats, Ints, MixedModel, Populatio
 from trajectories.models.blocks import averaging, patient_effects, rate_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
-    coefficient_priors,
-    column_scaling,
+    check_coefficients,
     fixed_part,
     fixed_values,
     fixed_variables,
 )
 from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import negative_binomial_logpmf, poisson_logpmf
+from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.no_event import no_event_probability
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import (
@@ -60,6 +60,8 @@ class CountPriors(CoefficientPriors, PatientPriors):
         Of a further patient effect's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`, on the log scale; not used without one.
     dispersion
         Of α in Var = μ + αμ²; beside a patient effect it is what varies within a patient from row to row. Not used by the
         Poisson family.
@@ -71,6 +73,7 @@ class CountPriors(CoefficientPriors, PatientPriors):
     intercept_sd: HalfNormal | Exponential = HalfNormal(1.0)
     slope_sd: HalfNormal | Exponential = HalfNormal(1.0)
     correlation: LKJ = LKJ(2.0)
+    group_sd: HalfNormal | Exponential = HalfNormal(0.5)
     dispersion: HalfNormal | Exponential = Exponential(1.0)
 
     def __post_init__(self) -> None:
@@ -111,9 +114,7 @@ class CountModel(MixedModel):
         `more_rows` says how patients could have more rows.
         """
         self._check_effects(design, more_rows)
-        coefficient_priors(
-            self.priors, design.terms, column_scaling(design)
-        )  # names of terms are checked here
+        check_coefficients(self.priors, design)
         return design
 
     def _check_effects(self, design: Design, more_rows: str) -> None:
@@ -182,29 +183,30 @@ class CountModel(MixedModel):
     def parameters(self, draws: Mapping[str, Any], design: Design) -> xr.Dataset:
         """Turn the sampler's variables into intercept, coefficients, dispersion and patient effects in the user's units."""
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        own, beta = self._drawn(d, design)
+        own, beta, group_sd = self._drawn(d, design)
         effects, covariance = rate_effects.on_user_scale(self.priors, d, design, own[0].shape)
-        return self._labelled(own, beta, effects, covariance, design)
+        return self._labelled(own, beta, effects, covariance, group_sd, design)
 
     def population(self, draws: Mapping[str, Any], design: Design) -> Population:
         """Turn variables of `build_population` (chain × draw × …) into what the likelihood needs."""
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        return Population(*self._drawn(d, design), rate_effects.factor_of(self.priors, d, design.effects))
+        own, beta, group_sd = self._drawn(d, design)
+        return Population(own, beta, rate_effects.factor_of(self.priors, d, design.effects), group_sd)
 
     def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
         """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
-        own, beta, factor = population
+        own, beta, factor, group_sd = population
         internal = patient_effects.from_standard(factor, standard)
         z = patient_effects.patient_scaling(design.formula.matrices.Z)
         effects, covariance = patient_effects.on_user_scale(internal, factor, z)
-        return self._labelled(own, beta, effects, covariance, design)
+        return self._labelled(own, beta, effects, covariance, group_sd, design)
 
     def _drawn(
         self, d: dict[str, Floats], design: Design
-    ) -> tuple[tuple[Floats, Floats | None], Floats | None]:
-        """Read back from draws the intercept and the dispersions, and the coefficients."""
-        intercept, beta = fixed_values(d, self.priors.intercept, self.priors, design)
-        return (intercept, d.get("dispersion_internal")), beta
+    ) -> tuple[tuple[Floats, Floats | None], Floats | None, Floats | None]:
+        """Read back from draws the intercept and the dispersions, the coefficients, and the standard deviations of the groups."""
+        intercept, beta, group_sd = fixed_values(d, self.priors.intercept, self.priors, design)
+        return (intercept, d.get("dispersion_internal")), beta, group_sd
 
     def _labelled(
         self,
@@ -212,9 +214,10 @@ class CountModel(MixedModel):
         beta: Floats | None,
         effects: Floats,
         covariance: Floats,
+        group_sd: Floats | None,
         design: Design,
     ) -> xr.Dataset:
-        x, (intercept, dispersion) = column_scaling(design), own
+        x, (intercept, dispersion) = design.scaling, own
         beta = np.zeros((*intercept.shape, 0)) if beta is None else beta / x.sd
         return patient_effects.labelled(
             design,
@@ -223,6 +226,7 @@ class CountModel(MixedModel):
             covariance,
             intercept=(None, intercept - beta @ x.mean),
             **({} if dispersion is None else self.labelled_dispersion(dispersion, design)),
+            **labelled_sd(group_sd, design),
         )
 
     def labelled_dispersion(

@@ -18,14 +18,15 @@ from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.autoregression import correlated_noise, visit_order
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
-    coefficient_priors,
-    coefficient_values,
-    coefficient_variable,
-    product,
+    check_coefficients,
+    column_values,
+    column_variables,
+    fixed_part,
 )
 from trajectories.models.blocks.conditioned_effects import coordinates, sum_by_patient
 from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf, normal_logpdf
+from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.priors import (
     LKJ,
@@ -73,6 +74,8 @@ class GaussianPriors(CoefficientPriors, PatientPriors):
         Of a patient slope's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`; not used without one.
     residual_sd
         Of the standard deviation of a visit about the patient's line.
     residual_range
@@ -85,6 +88,7 @@ class GaussianPriors(CoefficientPriors, PatientPriors):
     intercept_sd: HalfNormal | Exponential = HalfNormal(2.5)
     slope_sd: HalfNormal | Exponential = HalfNormal(1.0)
     correlation: LKJ = LKJ(2.0)
+    group_sd: HalfNormal | Exponential = HalfNormal(1.0)
     residual_sd: HalfNormal | Exponential = HalfNormal(1.5)
     residual_range: HalfNormal | Exponential = Exponential(1.0)
 
@@ -167,7 +171,7 @@ class GaussianMixed(EdssModel):
             raise FormulaError(
                 "no patient has two visits, so residuals cannot be correlated: use residuals='independent'."
             )
-        coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
+        check_coefficients(self.priors, design)
         return design
 
     def build(self, design: Design, *, open_rows: bool = False) -> Any:
@@ -180,16 +184,15 @@ class GaussianMixed(EdssModel):
         import pymc as pm
         import pytensor.tensor as pt
 
-        X = _scaling(design).apply(design.formula.matrices.X)
         Z = _effect_scaling(design).apply(design.formula.matrices.Z)
         with pm.Model(coords=_coords(design) | visit_coords(len(design.frame), open_rows)) as model:
             visits = data("patient_of_visit", design.patient, dims="visit")
             columns = [data(f"Z_internal_{k}", column) for k, column in enumerate(Z.T)]
             residual = data("observed_edss", design.outcome, dims="visit")
             residual = residual - variable("intercept_internal", [self.priors.intercept], "one")[0]
-            if design.terms:
-                priors = coefficient_priors(self.priors, design.terms, _scaling(design))
-                residual = residual - product(data("X_internal", X), coefficient_variable(priors, X))
+            beta, _ = column_variables(self.priors, design)
+            if beta is not None:
+                residual = residual - fixed_part(beta, design)
             effects = patient_effects.effect_variables(self.priors, design.effects)
             sd = variable("residual_sd_internal", [self.priors.residual_sd], "one")[0]
             whiten, logp = self._residual_graph(design, sd)
@@ -234,12 +237,11 @@ class GaussianMixed(EdssModel):
         Besides what every mixed model has: `intercept`, `residual_sd` (EDSS points), `residual_range` (years) with "ar1".
         """
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
-        x = _scaling(design)
+        x = design.scaling
         X = x.apply(design.formula.matrices.X)
         at_means = values("intercept_internal", d, [self.priors.intercept])
-        beta = np.zeros((*at_means.shape[:-1], 0))
-        if design.terms:
-            beta = coefficient_values(d, coefficient_priors(self.priors, design.terms, x), X)
+        made, group_sd = column_values(d, self.priors, design)
+        beta = np.zeros((*at_means.shape[:-1], 0)) if made is None else made
         sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
         cholesky = patient_effects.covariance_of(d, sd, len(design.effects))[1]
         internal = np.empty((*beta.shape[:2], design.n_patients, len(design.effects)))
@@ -252,7 +254,9 @@ class GaussianMixed(EdssModel):
         beta = beta / x.sd
         others = {"intercept": (None, at_means[..., 0] - beta @ x.mean)}
         others |= {name: (None, d[f"{name}_internal"][..., 0]) for name in self._residual_parameters}
-        return patient_effects.labelled(design, beta, effects, covariance, **others)
+        return patient_effects.labelled(
+            design, beta, effects, covariance, **others, **labelled_sd(group_sd, design)
+        )
 
     def _effects(self, d: dict[str, Floats], residual: Floats, factor: Floats, design: Design) -> Floats:
         """Patient effects (samples × patient × effect) from their coordinates, residuals being samples × rows."""
@@ -392,10 +396,6 @@ def _means(parameters: xr.Dataset, matrices: Matrices) -> Floats:
     """Return intercept + x'β: samples × rows."""
     intercept = averaging.flat(parameters["intercept"])[:, None]
     return np.asarray(intercept + averaging.flat(parameters["coefficients"]) @ matrices.X.T)
-
-
-def _scaling(design: Design) -> Scaling:
-    return Scaling.of(design.formula.matrices.X)
 
 
 def _effect_scaling(design: Design) -> Scaling:

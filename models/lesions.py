@@ -39,6 +39,8 @@ class LesionPriors(CountPriors):
         Of a further patient effect's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`, on the log scale; not used without one.
     dispersion
         Of α in Var = μ + αμ²; beside a patient effect it is what varies within a patient from scan to scan. Not used by the
         Poisson family.
@@ -46,6 +48,7 @@ class LesionPriors(CountPriors):
 
     intercept: Prior = Normal(0.0, 2.0)
     intercept_sd: HalfNormal | Exponential = HalfNormal(1.5)
+    group_sd: HalfNormal | Exponential = HalfNormal(0.75)
     dispersion: HalfNormal | Exponential = Exponential(2.0)
 
 

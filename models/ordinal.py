@@ -17,9 +17,10 @@ from trajectories.models.base import Design, EdssModel, Floats, Population, Scal
 from trajectories.models.blocks import averaging, levels, patient_effects, visit_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
-    coefficient_priors,
-    coefficient_values,
-    coefficient_variable,
+    check_coefficients,
+    column_values,
+    column_variables,
+    fixed_part,
     product,
 )
 from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
@@ -34,6 +35,7 @@ from trajectories.models.blocks.cutpoints import (
 )
 from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import Link, ordinal_logpmf
+from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.models.blocks.visit_effects import Fluctuation, VisitEffects
 from trajectories.priors import (
@@ -78,6 +80,8 @@ class OrdinalPriors(CoefficientPriors, PatientPriors):
         Of a patient slope's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`; not used without one.
     visit_sd
         Of the standard deviation of the visit effects; not used without them.
     visit_range
@@ -91,6 +95,7 @@ class OrdinalPriors(CoefficientPriors, PatientPriors):
     intercept_sd: HalfNormal | Exponential = HalfNormal(5.0)
     slope_sd: HalfNormal | Exponential = HalfNormal(2.5)
     correlation: LKJ = LKJ(2.0)
+    group_sd: HalfNormal | Exponential = HalfNormal(2.5)
     visit_sd: HalfNormal | Exponential = HalfNormal(1.0)
     visit_range: HalfNormal | Exponential = Exponential(1.0)
 
@@ -178,7 +183,7 @@ class OrdinalMixed(EdssModel):
             raise FormulaError(
                 "no patient has two visits, so visits cannot be correlated: use visit_effects='none'."
             )
-        coefficient_priors(self.priors, design.terms, _scaling(design))  # names of terms are checked here
+        check_coefficients(self.priors, design)
         return design
 
     def build(self, design: Design, *, open_rows: bool = False) -> Any:
@@ -192,15 +197,14 @@ class OrdinalMixed(EdssModel):
         import pymc as pm
         import pytensor.tensor as pt
 
-        X = _scaling(design).apply(design.formula.matrices.X)
         Z = _effect_scaling(design).apply(design.formula.matrices.Z)
         with pm.Model(coords=_coords(design) | visit_coords(len(design.frame), open_rows)) as model:
             visits = data("patient_of_visit", design.patient, dims="visit")
             columns = [data(f"Z_internal_{k}", column) for k, column in enumerate(Z.T)]
             codes = data("codes", edss.code(design.outcome), dims="visit")
             population, fluctuation = self._population(design)
-            (cutpoints, shares), beta, factor = population
-            eta = 0.0 if beta is None else product(data("X_internal", X), beta)
+            (cutpoints, shares), beta, factor, _ = population
+            eta = 0.0 if beta is None else fixed_part(beta, design)
             noise: Any = NOISE[self.link]
             if fluctuation is not None:
                 noise = visit_effects.patient_noise(fluctuation, noise, visits, design.n_patients, pt)
@@ -236,14 +240,12 @@ class OrdinalMixed(EdssModel):
     def _population(self, design: Design) -> tuple[Population, Fluctuation | None]:
         """Make the variables of the population parameters in the open PyMC model."""
         effects, fluctuation = patient_effects.effect_variables(self.priors, design.effects), None
-        variance = effects.sd[0] ** 2
+        beta, between = column_variables(self.priors, design)
+        variance = effects.sd[0] ** 2 + between  # of patients, whose centres differ too
         if self.visit_effects == "ar1":
             fluctuation = visit_effects.variables(self.priors, design)
             variance = variance + fluctuation.sd**2
-        own, beta = self._cutpoints(variance), None
-        if design.terms:
-            X = _scaling(design).apply(design.formula.matrices.X)
-            beta = coefficient_variable(coefficient_priors(self.priors, design.terms, _scaling(design)), X)
+        own = self._cutpoints(variance)
         return Population(own, beta, effects.sd[:, None] * effects.cholesky), fluctuation
 
     def _coordinates(
@@ -286,7 +288,7 @@ class OrdinalMixed(EdssModel):
         d = {name: np.asarray(draws[name], dtype=float) for name in draws}
         X, Z = design.formula.matrices.X, design.formula.matrices.Z
         population, fluctuation = self._drawn(d, design)
-        (cutpoints, _), beta, factor = population
+        (cutpoints, _), beta, factor, _ = population
         noise: Any = np.asarray(NOISE[self.link])
         if fluctuation is not None:
             noise = visit_effects.patient_noise(fluctuation, noise, design.patient, design.n_patients, np)
@@ -302,7 +304,7 @@ class OrdinalMixed(EdssModel):
                 _effect_scaling(design).apply(Z),
             )
             if beta is not None:
-                eta = beta @ _scaling(design).apply(X).T + eta
+                eta = beta @ design.scaling.apply(X).T + eta
             nearer, codes = nearer_cutpoints(_middle(design)), edss.code(design.outcome)
             sites = self._sites(cutpoints, codes, eta, fluctuation.sd, nearer, np)
             w = visit_effects.effects_of(fluctuation, d[visit_effects.NAME], *sites)
@@ -320,9 +322,11 @@ class OrdinalMixed(EdssModel):
 
     def _drawn(self, d: dict[str, Floats], design: Design) -> tuple[Population, Fluctuation | None]:
         """Read back from draws what `_population` made."""
-        x = _scaling(design)
         sd = values("patient_sd_internal", d, patient_effects.scale_priors(self.priors, design.effects))
+        beta, group_sd = column_values(d, self.priors, design)
         variance, fluctuation = sd[..., 0] ** 2, None
+        if group_sd is not None:
+            variance = variance + (group_sd**2).sum(axis=-1)
         if self.visit_effects == "ar1":
             fluctuation = visit_effects.drawn(self.priors, d, design)
             variance = variance + fluctuation.sd[..., 0] ** 2
@@ -330,12 +334,8 @@ class OrdinalMixed(EdssModel):
         logs = levels.log_probabilities(d["level_scores_internal"], self._share, np)
         cutpoints = cutpoints_from_probabilities(np.exp(logs), scale, self.link, np)
         shares = log_share_within(logs, scale, np) if self.link == "logit" else None
-        beta = None
-        if design.terms:
-            priors = coefficient_priors(self.priors, design.terms, x)
-            beta = coefficient_values(d, priors, x.apply(design.formula.matrices.X))
         factor = patient_effects.covariance_of(d, sd, len(design.effects))[1]
-        return Population((cutpoints, shares), beta, factor), fluctuation
+        return Population((cutpoints, shares), beta, factor, group_sd), fluctuation
 
     def with_effects(self, population: Population, standard: Floats, design: Design) -> xr.Dataset:
         """Turn population parameters and the patients' v (chain × draw × patient × effect) into parameters on the user's scale."""
@@ -344,7 +344,7 @@ class OrdinalMixed(EdssModel):
     def _labelled(
         self, population: Population, standard: Floats, design: Design, others: Mapping[str, Any]
     ) -> xr.Dataset:
-        x, (cutpoints, _), beta = _scaling(design), population.own, population.beta
+        x, (cutpoints, _), beta = design.scaling, population.own, population.beta
         effects, covariance = patient_effects.on_user_scale(
             patient_effects.from_standard(population.factor, standard),
             population.factor,
@@ -357,6 +357,7 @@ class OrdinalMixed(EdssModel):
             effects,
             covariance,
             cutpoints=(("cutpoint", list(CUTPOINTS)), cutpoints + (beta @ x.mean)[..., None]),
+            **labelled_sd(population.group_sd, design),
             **others,
         )
 
@@ -459,10 +460,6 @@ def _predictor(parameters: xr.Dataset, matrices: Matrices, effects: Floats) -> F
     return np.asarray(beta @ matrices.X.T + np.einsum("sjq,jq->sj", effects, matrices.Z))
 
 
-def _scaling(design: Design) -> Scaling:
-    return Scaling.of(design.formula.matrices.X)
-
-
 def _effect_scaling(design: Design) -> Scaling:
     return patient_effects.patient_scaling(design.formula.matrices.Z)
 
@@ -477,7 +474,7 @@ def _sums(design: Design) -> dict[str, Floats]:
     `ZZ` (effect × effect × patient), `ZX` (effect × patient × term), `Z_by_level` (effect × patient × level), and the cutpoint
     of each level that is nearer to the median.
     """
-    X = _scaling(design).apply(design.formula.matrices.X)
+    X = design.scaling.apply(design.formula.matrices.X)
     Z = _effect_scaling(design).apply(design.formula.matrices.Z)
     codes, q = edss.code(design.outcome), len(design.effects)
     total = sum_by_patient(design.patient)

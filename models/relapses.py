@@ -37,6 +37,8 @@ class RelapsePriors(CountPriors):
         Of a further patient effect's standard deviation, per standard deviation of its column.
     correlation
         Of the patient effects.
+    group_sd
+        Of the standard deviation between the levels of a group, `(1 | centre)`, on the log scale; not used without one.
     dispersion
         Of α in Var = μ + αμ²; beside a patient effect it is what varies within a patient from window to window. Not used by
         the Poisson family.

@@ -11,14 +11,26 @@ import numpy as np
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks.data import data
-from trajectories.priors import Normal, Prior, check_location, values, variable
+from trajectories.models.blocks.group_effects import group_values, group_variables
+from trajectories.priors import (
+    Exponential,
+    HalfNormal,
+    Normal,
+    Prior,
+    check_location,
+    check_scale,
+    values,
+    variable,
+)
 
 __all__ = [
     "CoefficientPriors",
+    "check_coefficients",
     "coefficient_priors",
     "coefficient_values",
     "coefficient_variable",
-    "column_scaling",
+    "column_values",
+    "column_variables",
     "fixed_part",
     "fixed_values",
     "fixed_variables",
@@ -30,10 +42,14 @@ NAME = "coefficients_internal"
 
 @dataclass(frozen=True, kw_only=True)
 class CoefficientPriors:
-    """Priors of the coefficients: `coefficients` per standard deviation of a column, `terms` by name in the user's units."""
+    """Priors of the coefficients: `coefficients` per standard deviation of a column, `terms` by name in the user's units.
+
+    `group_sd` is of the standard deviation of the effects of a group of patients, `(1 | centre)`, on the scale of the linear predictor.
+    """
 
     coefficients: Prior
     terms: Mapping[str, Prior]
+    group_sd: HalfNormal | Exponential = HalfNormal(1.0)
 
 
 def coefficient_priors(priors: CoefficientPriors, terms: tuple[str, ...], scaling: Scaling) -> list[Prior]:
@@ -45,6 +61,7 @@ def coefficient_priors(priors: CoefficientPriors, terms: tuple[str, ...], scalin
         If `priors.terms` names a term that the formula does not have.
     """
     check_location("coefficients", priors.coefficients)
+    check_scale("group_sd", priors.group_sd)
     for name, prior in priors.terms.items():
         check_location(f"terms[{name!r}]", prior)
         if name not in terms:
@@ -88,36 +105,74 @@ def coefficient_values(draws: Mapping[str, Any], priors: list[Prior], X: Floats)
     return _means(priors) + np.asarray(draws[NAME]) @ _rotation(priors, X).T
 
 
-def column_scaling(design: Design) -> Scaling:
-    """Centre and scale the columns of the fixed terms."""
-    return Scaling.of(design.formula.matrices.X)
+def check_coefficients(priors: CoefficientPriors, design: Design) -> None:
+    """Raise an error for priors that do not suit, or name a term that the formula does not have."""
+    coefficient_priors(priors, design.fixed_terms, Scaling.of(design.fixed_columns))
+
+
+def column_variables(priors: CoefficientPriors, design: Design) -> tuple[Any, Any]:
+    """Make the coefficients of all columns of X in the open PyMC model, None if there are none; and the variance of the groups' effects."""
+    import pytensor.tensor as pt
+
+    parts, variance = [], 0.0
+    if design.fixed_terms:
+        parts.append(coefficient_variable(*_own(priors, design)))
+    if design.groups:
+        signed, effects = group_variables(priors.group_sd, design)
+        parts, variance = [*parts, *effects], (signed**2).sum()
+    if not parts:
+        return None, variance
+    return (parts[0] if len(parts) == 1 else pt.concatenate(parts)), variance
+
+
+def column_values(
+    draws: Mapping[str, Any], priors: CoefficientPriors, design: Design
+) -> tuple[Floats | None, Floats | None]:
+    """Read back from draws what `column_variables` made: … × term; and the standard deviations of the groups, … × group."""
+    parts, sd = [], None
+    if design.fixed_terms:
+        parts.append(coefficient_values(draws, *_own(priors, design)))
+    if design.groups:
+        sd, effects = group_values(draws, priors.group_sd, design)
+        parts += effects
+    return (np.concatenate(parts, axis=-1) if parts else None), sd
+
+
+def _own(priors: CoefficientPriors, design: Design) -> tuple[list[Prior], Floats]:
+    """The priors of the fixed terms, and their columns, centred and scaled."""
+    x = Scaling.of(design.fixed_columns)
+    return coefficient_priors(priors, design.fixed_terms, x), x.apply(design.fixed_columns)
 
 
 def fixed_variables(intercept: Prior, priors: CoefficientPriors, design: Design) -> tuple[Any, Any]:
-    """Make the variables of an intercept and, if there are terms, of the coefficients in the open PyMC model."""
-    made, beta = variable("intercept_internal", [intercept], "one")[0], None
-    if design.terms:
-        x = column_scaling(design)
-        own = coefficient_priors(priors, design.terms, x)
-        beta = coefficient_variable(own, x.apply(design.formula.matrices.X))
-    return made, beta
+    """Make the variables of an intercept and, if there are columns, of their coefficients in the open PyMC model."""
+    return variable("intercept_internal", [intercept], "one")[0], column_variables(priors, design)[0]
 
 
 def fixed_part(beta: Any, design: Design) -> Any:
     """x'β of every row in the open PyMC model."""
-    return product(data("X_internal", column_scaling(design).apply(design.formula.matrices.X)), beta)
+    fixed, part = len(design.fixed_terms), 0.0
+    if fixed:
+        X = Scaling.of(design.fixed_columns).apply(design.fixed_columns)
+        part = product(data("X_internal", X), beta[:fixed] if design.groups else beta)
+    if not design.groups:
+        return part
+    # Taken by level, as a product with the indicators would cost as many times more as there are levels.
+    mean = data("group_shares", design.scaling.mean[fixed:])
+    part = part - (mean * beta[fixed:]).sum()
+    for k, group in enumerate(design.groups):
+        codes = data(f"group_of_visit_{k}", group.codes(design.formula.frame[group.name]), dims="visit")
+        part = part + beta[fixed : fixed + len(group.levels)][codes]
+        fixed += len(group.levels)
+    return part
 
 
 def fixed_values(
     draws: Mapping[str, Any], intercept: Prior, priors: CoefficientPriors, design: Design
-) -> tuple[Floats, Floats | None]:
-    """Read back from draws what `fixed_variables` made: … and … × terms."""
-    made, beta = np.asarray(values("intercept_internal", draws, [intercept])[..., 0]), None
-    if design.terms:
-        x = column_scaling(design)
-        own = coefficient_priors(priors, design.terms, x)
-        beta = coefficient_values(draws, own, x.apply(design.formula.matrices.X))
-    return made, beta
+) -> tuple[Floats, Floats | None, Floats | None]:
+    """Read back from draws what `fixed_variables` made: …, … × term; and the standard deviations of the groups, … × group."""
+    made = np.asarray(values("intercept_internal", draws, [intercept])[..., 0])
+    return made, *column_values(draws, priors, design)
 
 
 def _means(priors: list[Prior]) -> Floats:

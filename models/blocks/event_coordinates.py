@@ -18,7 +18,7 @@ import numpy as np
 
 from trajectories.models.base import Design, Floats
 from trajectories.models.blocks import patient_effects
-from trajectories.models.blocks.coefficients import column_scaling, product
+from trajectories.models.blocks.coefficients import product
 from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
 from trajectories.models.blocks.densities import Link
 
@@ -27,7 +27,7 @@ __all__ = ["event_coordinates", "event_sums"]
 
 def event_sums(design: Design, link: Link) -> dict[str, Floats]:
     """Sums over the visits of each patient, weighted by information: `ZZ`, `Z1`, `Zr` (effect × …) and `ZX` (effect × patient × term)."""
-    X = column_scaling(design).apply(design.formula.matrices.X)
+    X = design.scaling.apply(design.formula.matrices.X)
     Z = patient_effects.patient_scaling(design.formula.matrices.Z).apply(design.formula.matrices.Z)
     total, q = sum_by_patient(design.patient), Z.shape[1]
     events, visits = total(design.outcome), total(np.ones(len(Z)))

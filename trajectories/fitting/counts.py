@@ -13,6 +13,7 @@ import numpy as np
 from trajectories.fitting.count_fit import CountFit, CountMethod
 from trajectories.fitting.count_likelihood import Weighting, maximum, separating_terms
 from trajectories.fitting.diagnostics import ConvergenceError
+from trajectories.fitting.groups import refuse_groups
 from trajectories.models.base import Design, Floats, Ints, PatientWeights
 from trajectories.models.counts import CountModel, Family
 
@@ -127,6 +128,7 @@ def fit_counts(
     ConvergenceError
         If the estimates were not found.
     """
+    refuse_groups(design, "a GEE" if method == "gee" else f"maximum likelihood of {type(model).__name__}")
     data = CountData.of(design)
     if method == "gee":
         return count_gee(data, family=model.family)

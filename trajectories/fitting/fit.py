@@ -15,6 +15,7 @@ import xarray as xr
 from trajectories.caveats import PRIOR, SIMULATED, converged, not_converged, warning_lines
 from trajectories.fitting.diagnostics import Problem, convergence_table, population
 from trajectories.models.base import Design, MixedModel
+from trajectories.models.blocks.group_effects import group_notes
 
 __all__ = ["Fit", "row_name"]
 
@@ -87,7 +88,12 @@ class Fit:
         notes = [not_converged(bad)] if bad else []
         notes += [SIMULATED] if self.design.simulated else []
         notes += [PRIOR] if self.source == "prior" else []
-        return (*notes, *self.design.excluded, *self.model.limitations(self.design))
+        return (
+            *notes,
+            *self.design.excluded,
+            *self.model.limitations(self.design),
+            *group_notes(self.design),
+        )
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
         """Summarise the population parameters: one row a term.
@@ -99,8 +105,9 @@ class Fit:
 
         Returns
         -------
-        A frame with columns `mean`, `sd`, `lower`, `upper`, and for NUTS `r_hat`, `ess_bulk`, `ess_tail`. Rows are the fixed terms, then
-        cutpoints or intercept, then `sd(…)` and `cor(…, …)` of the patient effects, on the scale of the linear predictor. Its `attrs` say
+        A frame with columns `mean`, `sd`, `lower`, `upper`, and for NUTS `r_hat`, `ess_bulk`, `ess_tail`. Rows are the fixed terms and the
+        effects of groups, `centre[A]`, then cutpoints or intercept, `sd(…)` and `cor(…, …)` of the patient effects and `sd(centre)`, on the
+        scale of the linear predictor. Its `attrs` say
         what the interval is, how many patients and rows, and what was left out. If problems were accepted, a column `converged` is False.
         """
         from trajectories.estimate import check_ci
@@ -192,8 +199,8 @@ class Fit:
 
 
 def row_name(variable: str, label: str) -> str:
-    """Name a parameter as lme4 and brms users know it: the term, `sd(years)`, `cor(intercept, years)`."""
+    """Name a parameter as lme4 and brms users know it: the term, `sd(years)`, `sd(centre)`, `cor(intercept, years)`."""
     if variable in ("coefficients", "cutpoints"):
         return label
-    short = {"patient_sd": "sd", "patient_correlation": "cor"}.get(variable, variable)
+    short = {"patient_sd": "sd", "group_sd": "sd", "patient_correlation": "cor"}.get(variable, variable)
     return f"{short}({label})" if label else short

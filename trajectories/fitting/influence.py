@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.fitting.fit import row_name
+from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.left_out import estimates_without
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
@@ -186,6 +187,7 @@ def influence(point_fit: PointFit, term: str | None = None, *, refit: bool = Fal
     solution = point_fit.solution if isinstance(point_fit, PointFit) else None
     if isinstance(point_fit, PointFit):
         point_fit.require_likelihood("the influence of patients")
+        refuse_groups(point_fit.design, "the influence of patients")
     if isinstance(solution, MarginalFit):
         names, estimates, errors, changes = _integrated(solution)
     elif isinstance(solution, MixedLMFit) and not solution.reml:

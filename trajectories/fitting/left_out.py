@@ -36,7 +36,7 @@ def without(design: Design, patient: int) -> Design:
     matrices = design.formula.matrices
     left = Matrices(X=matrices.X[kept], Z=matrices.Z[kept])
     for name, column in [
-        *zip(design.terms, left.X.T, strict=True),
+        *zip(design.fixed_terms, left.X.T[: len(design.fixed_terms)], strict=True),
         *zip(design.effects[1:], left.Z.T[1:], strict=True),
     ]:
         if np.ptp(column) == 0:

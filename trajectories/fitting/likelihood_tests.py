@@ -207,10 +207,13 @@ def _check_comparable(smaller: PointFit, larger: PointFit) -> None:
 def _added(smaller: PointFit, larger: PointFit) -> tuple[int, int]:
     """How many parameters the larger model has more, and how many of them are variances that are 0 in the smaller."""
     small, large = (fit.design.formula.matrices for fit in (smaller, larger))
-    rows = len(small.X)
-    _check_within("fixed", small.X, np.column_stack([np.ones(rows), large.X]))
+    fixed = larger.design.fixed_columns
+    _check_within("fixed", smaller.design.fixed_columns, np.column_stack([np.ones(len(fixed)), fixed]))
     _check_within("patient-varying", small.Z, large.Z)
-    variances = large.Z.shape[1] - small.Z.shape[1]
+    names = [{group.name for group in fit.design.groups} for fit in (smaller, larger)]
+    if lost := names[0] - names[1]:
+        raise ValueError(f"these models are not nested: the larger lacks '(1 | {min(lost)})' of the smaller.")
+    variances = large.Z.shape[1] - small.Z.shape[1] + len(names[1] - names[0])
     one, other = smaller.model, larger.model
     if isinstance(one, CountModel) and isinstance(other, CountModel):
         groups = [

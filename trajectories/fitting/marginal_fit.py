@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.fitting.delta import slopes_of, variance_of
+from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
 from trajectories.fitting.marginal_peak import Attempt, maximum
@@ -150,6 +151,7 @@ def fit_marginal(
     ConvergenceError
         If the likelihood has no maximum.
     """
+    refuse_groups(design, f"maximum likelihood of {type(model).__name__}")
     _check(design)
     adaptor = adaptor_of(model, design)
     likelihood = adaptor.likelihood(quadrature)

@@ -15,7 +15,7 @@ from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.patient_effects import lower_entries, lower_triangle
 from trajectories.models.blocks.small_matrices import cholesky, from_left
 
-__all__ = ["Moments", "Profile", "by_patient", "moments", "pack", "profile", "unpack"]
+__all__ = ["Moments", "Profile", "by_patient", "cross_products", "moments", "pack", "profile", "unpack"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,20 +77,26 @@ def profile(sums: Moments, factor: Floats, residual_sd: float, *, reml: bool) ->
 
     Source: Lindstrom and Bates (1988), Journal of the American Statistical Association 83:1014, doi:10.2307/2290128.
     """
-    variance, q, p = residual_sd**2, len(factor), sums.DD.shape[0] - 1
+    A, log_det = cross_products(sums, factor, residual_sd)
+    p = len(A) - 1
+    information = A[:p, :p]
+    fixed = np.linalg.solve(information, A[:p, p])
+    deviance = log_det + A[p, p] - A[:p, p] @ fixed + sums.rows * np.log(2 * np.pi)
+    if reml:
+        deviance += np.linalg.slogdet(information)[1] + 2 * sums.log_units - p * np.log(2 * np.pi)
+    return Profile(loglik=float(-deviance / 2), fixed=fixed, covariance=np.linalg.inv(information))
+
+
+def cross_products(sums: Moments, factor: Floats, residual_sd: float) -> tuple[Floats, float]:
+    """[X y]'V⁻¹[X y] and Σ log|V_i| at a factor Λ of the patients' covariance and a residual sd."""
+    variance, q = residual_sd**2, len(factor)
     M = np.einsum("ij,ikn,kl->jln", factor, sums.ZZ, factor, optimize=True)
     B = np.einsum("ij,ian->jan", factor, sums.ZD)
     C = cholesky(M, np, variance)
     W = from_left(C, B)
     A = (sums.DD - sum((sums.weights * w) @ w.T for w in W)) / variance
-    information = A[:p, :p]
-    fixed = np.linalg.solve(information, A[:p, p])
     log_det = (sums.rows - q * sums.weights.sum()) * np.log(variance)
-    log_det += 2 * sum(sums.weights @ np.log(C[j][j]) for j in range(q))
-    deviance = log_det + A[p, p] - A[:p, p] @ fixed + sums.rows * np.log(2 * np.pi)
-    if reml:
-        deviance += np.linalg.slogdet(information)[1] + 2 * sums.log_units - p * np.log(2 * np.pi)
-    return Profile(loglik=float(-deviance / 2), fixed=fixed, covariance=np.linalg.inv(information))
+    return np.asarray(A), float(log_det + 2 * sum(sums.weights @ np.log(C[j][j]) for j in range(q)))
 
 
 def by_patient(

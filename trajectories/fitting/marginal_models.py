@@ -46,7 +46,7 @@ class Adaptor(ABC):
 
     def __post_init__(self) -> None:
         matrices = self.design.formula.matrices
-        object.__setattr__(self, "x", Scaling.of(matrices.X))
+        object.__setattr__(self, "x", self.design.scaling)
         object.__setattr__(self, "z", patient_effects.patient_scaling(matrices.Z))
 
     @property

@@ -16,6 +16,7 @@ import xarray as xr
 
 from trajectories.fitting.delta import slopes_of, variance_of
 from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
+from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal_gaussian import Moments, by_patient, moments, pack, profile, unpack
 from trajectories.fitting.peak import Peak, climb
 from trajectories.formulas import FormulaError
@@ -132,7 +133,7 @@ class MixedLMFit:
         )
         theta = np.repeat(self.variance_parameters.to_numpy()[None], n, axis=0)
         theta += rng.normal(size=theta.shape) @ np.linalg.cholesky(self.variance_covariance.to_numpy()).T
-        return _dataset(self.design, fixed, theta)
+        return dataset_of(self.design, fixed, theta)
 
 
 def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> MixedLMFit:
@@ -167,6 +168,12 @@ def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> 
     _check(model, design)
     if reml and design.weights is not None:
         raise ValueError("the restricted likelihood has no weights: use method='maximum likelihood'.")
+    if design.groups:
+        from trajectories.fitting.grouped_gaussian import fit_grouped  # which builds on this module
+
+        if design.weights is not None:
+            refuse_groups(design, "maximum likelihood with weights")
+        return fit_grouped(model, design, reml=reml)
     _, X, Z, sums = _sums(design)
     attempts = _attempts(X, Z, design, sums, reml)
     best = _best(attempts)
@@ -197,7 +204,7 @@ def refit_mixedlm(design: Design, theta: Floats) -> xr.Dataset:
         raise ConvergenceError("the log-likelihood has no proper maximum.")
     factor, residual_sd = unpack(peak.theta, len(design.effects))
     fixed = _to_user(x) @ profile(sums, factor, float(residual_sd), reml=False).fixed
-    return _dataset(design, fixed[None], peak.theta[None])
+    return dataset_of(design, fixed[None], peak.theta[None])
 
 
 def _sums(design: Design) -> tuple[Scaling, Floats, Floats, Moments]:
@@ -397,11 +404,11 @@ def _result(
         reml=reml,
         loglik=at.loglik,
         n_parameters=len(fixed) + len(peak.theta),
-        estimates=_dataset(design, fixed[None], peak.theta[None]).isel(chain=0, draw=0, drop=True),
+        estimates=dataset_of(design, fixed[None], peak.theta[None]).isel(chain=0, draw=0, drop=True),
         standard_errors=_standard_errors(design, fixed, covariance, peak),
-        fixed_covariance=_matrix(covariance, terms, "term"),
+        fixed_covariance=matrix_of(covariance, terms, "term"),
         variance_parameters=xr.DataArray(peak.theta, coords={"parameter": labels}, dims="parameter"),
-        variance_covariance=_matrix(peak.covariance, labels, "parameter"),
+        variance_covariance=matrix_of(peak.covariance, labels, "parameter"),
         attempts=attempts,
         notes=tuple(notes),
     )
@@ -430,12 +437,12 @@ def _sandwich(
     )
 
 
-def _matrix(values: Floats, labels: list[str], dim: str) -> xr.DataArray:
+def matrix_of(values: Floats, labels: list[str], dim: str) -> xr.DataArray:
     dims = (dim, f"other_{dim}")
     return xr.DataArray(values, dims=dims, coords=dict.fromkeys(dims, labels))
 
 
-def _dataset(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
+def dataset_of(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
     """Label fixed effects (samples × term, user's units) and variance parameters (samples × …, ours) as the model does."""
     q = len(design.effects)
     factor, residual_sd = unpack(theta, q)
@@ -460,7 +467,7 @@ def _dataset(design: Design, fixed: Floats, theta: Floats) -> xr.Dataset:
 def _standard_errors(design: Design, fixed: Floats, covariance: Floats, peak: Peak) -> xr.Dataset:
     """Standard errors in the user's units: exact for fixed effects, by the delta method for the variance parameters."""
     slopes = slopes_of(
-        lambda theta: _dataset(design, np.repeat(fixed[None], len(theta), axis=0), theta), peak.theta
+        lambda theta: dataset_of(design, np.repeat(fixed[None], len(theta), axis=0), theta), peak.theta
     )
     se = {}
     for name, slope in slopes.data_vars.items():

@@ -14,10 +14,12 @@ from trajectories.cohort import Cohort
 from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.counts import FEW_PATIENTS, CountFit, fit_counts
 from trajectories.fitting.fit import row_name
+from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.fitting.status import status
 from trajectories.models.base import Design, MixedModel, PatientWeights
+from trajectories.models.blocks.group_effects import group_notes
 from trajectories.models.counts import CountModel
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.weighting.values import Weights
@@ -95,7 +97,8 @@ class PointFit:
         weighted = (
             () if self.weights is None else (_weighted(self.weights, self.method), *self.weights.caveats)
         )
-        said = (*simulated, *self.design.excluded, *limits, *self.solution.notes, *weighted)
+        groups = group_notes(self.design)
+        said = (*simulated, *self.design.excluded, *limits, *groups, *self.solution.notes, *weighted)
         return tuple(dict.fromkeys(said))
 
     def draws(self, n: int | None = None, seed: int | None = None) -> xr.Dataset:
@@ -170,6 +173,7 @@ class PointFit:
         from trajectories.fitting.profiles import profile_interval
 
         self.require_likelihood("a profile-likelihood interval")
+        refuse_groups(self.design, "a profile-likelihood interval")
         return profile_interval(self, term, ci)
 
     def require_likelihood(self, what: str) -> None:
@@ -388,6 +392,7 @@ def _wald_frame(estimates: xr.Dataset, standard_errors: xr.Dataset, ci: float) -
         "coefficients",
         "patient_sd",
         "patient_correlation",
+        "group_sd",
         "residual_sd",
         "dispersion",
         "cutpoints",
@@ -417,7 +422,7 @@ def _wald(name: str, estimate: float, se: float, z: float) -> tuple[float, float
 
     A standard deviation that is not clearly above 0 has no normal logarithm: then the interval is on its own scale, cut at 0.
     """
-    if name in ("patient_sd", "residual_sd", "dispersion"):
+    if name in ("patient_sd", "group_sd", "residual_sd", "dispersion"):
         if not se < 0.5 * estimate:
             return max(0.0, estimate - z * se), estimate + z * se
         width = np.exp(z * se / estimate)

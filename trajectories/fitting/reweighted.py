@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajectories.fitting.counts import CountMethod, fit_counts
+from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal_fit import MarginalFit
 from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.fitting.marginal_peak import maximum
@@ -115,9 +116,12 @@ class Refitter:
 
         Raises
         ------
+        NotImplementedError
+            If the formula has groups beside the patient.
         ConvergenceError, ValueError
             If there is no maximum with these weights.
         """
+        refuse_groups(self.design, "a bootstrap")
         design = replace(self.design, weights=PatientWeights(values=weights / weights.mean()))
         if self.kind == "counts":
             assert isinstance(self.model, CountModel)

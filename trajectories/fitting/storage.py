@@ -119,7 +119,7 @@ def _specification(fit: Fit) -> dict[str, Any]:
 def _design(formula: str, said: Mapping[str, Any], tree: xr.DataTree) -> Design:
     frame = _frame_from_dataset(tree["design_frame"].to_dataset())
     return Design(
-        formula=parse(formula, frame),
+        formula=parse(formula, frame, groups=True),
         frame=frame,
         target=_frame_from_dataset(tree["design_target"].to_dataset()),
         exposure=frame["exposure"].to_numpy(dtype=float) if said["exposure"] else None,

@@ -38,6 +38,8 @@ def by_mixedlm(design: Design) -> tuple[pd.DataFrame | None, str]:
     """Fit a Gaussian mixed model by statsmodels' MixedLM: `estimate` and `se` by term, or None; and what to say of it."""
     from statsmodels.regression.mixed_linear_model import MixedLM
 
+    if design.groups:
+        return None, "MixedLM (statsmodels) is left out: it has no groups that cross patients' effects"
     matrices = design.formula.matrices
     X = np.column_stack([np.ones(len(matrices.X)), matrices.X])
     with warnings.catch_warnings():

@@ -2,11 +2,12 @@
 
 The `formulae` library parses and evaluates them. This wrapper adds what a mixed model of patients needs: the patients' part as
 a dense matrix of rows × effects (formulae alone would build rows × patients), a stable reference arm, our own transforms, and
-errors that say what to write instead. The reference of a text column is the first in the alphabet, of a categorical column its
-first category, of the arm the first in the patients table.
+errors that say what to write instead; groups of patients, `(1 | centre)`, as indicators in X. The reference of a text column is the first
+in the alphabet, of a categorical column its first category, of the arm the first in the patients table.
 """
 
-from trajectories.formulas.parsing import Matrices, ParsedFormula, level_order, parse, variables
+from trajectories.formulas.groups import Group, groups_of, level_order
+from trajectories.formulas.parsing import Matrices, ParsedFormula, parse, variables
 from trajectories.formulas.syntax import PATIENT, FormulaError, response_of
 from trajectories.formulas.transforms import TRANSFORMS, on_treatment
 
@@ -14,8 +15,10 @@ __all__ = [
     "PATIENT",
     "TRANSFORMS",
     "FormulaError",
+    "Group",
     "Matrices",
     "ParsedFormula",
+    "groups_of",
     "level_order",
     "on_treatment",
     "parse",

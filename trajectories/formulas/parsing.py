@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trajectories.formulas.groups import Group, group_of, groups_of, level_order, without_groups
 from trajectories.formulas.syntax import PATIENT, FormulaError, names, refuse_syntax, response_of
 from trajectories.formulas.transforms import OFFERED, TRANSFORMS
 
@@ -23,12 +24,12 @@ _INTERCEPT = "Intercept"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Matrices:
-    """A formula's matrices on one table: fixed terms X (rows × terms, no intercept) and patient terms Z (rows × effects).
+    """A formula's matrices on one table: terms X (rows × terms, no intercept) and patient terms Z (rows × effects).
 
     Parameters
     ----------
     X
-        Columns of the fixed terms.
+        Columns of the fixed terms, then the indicators of the groups' levels.
     Z
         Columns of the patient effects, the intercept's ones included.
     """
@@ -48,7 +49,7 @@ class ParsedFormula:
     response
         Name of the outcome.
     terms
-        Names of the fixed terms, one a column of X.
+        Names of the columns of X: the fixed terms, then the levels of the groups, such as `centre[A]`.
     effects
         Names of the patient effects, one a column of Z, "intercept" for the intercept; empty without patient effects.
     columns
@@ -57,6 +58,8 @@ class ParsedFormula:
         These columns of the table it was evaluated on: numbers, and ordered categories whose first level is the reference.
     matrices
         X and Z of that table.
+    groups
+        The groups of patients beside the patient, `(1 | centre)`.
     """
 
     text: str
@@ -66,8 +69,14 @@ class ParsedFormula:
     columns: tuple[str, ...]
     frame: pd.DataFrame = field(repr=False)
     matrices: Matrices = field(repr=False)
+    groups: tuple[Group, ...] = ()
     _parsed: Any = field(repr=False)
     _origin: pd.DataFrame = field(repr=False)
+
+    @property
+    def fixed_terms(self) -> tuple[str, ...]:
+        """Names of the fixed terms: those of `terms` that are no level of a group."""
+        return self.terms[: len(self.terms) - sum(len(group.levels) for group in self.groups)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what formulae made, which holds the frames of its callers and cannot be sent to another process."""
@@ -107,14 +116,15 @@ class ParsedFormula:
             raise FormulaError(
                 f"{self.text!r} needs the column {lacking[0]!r}, which these rows do not have."
             )
+        indicators = _indicators(self.groups, table)
         frame = _prepared(table, self.columns, like=self.frame)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             common = None if self._parsed.common is None else self._parsed.common.evaluate_new_data(frame)
             group = None if self._parsed.group is None else self._parsed.group.evaluate_new_data(frame)
-        return _matrices(common, group, frame, (self.text, self.terms, self.effects))
+        return _matrices(common, group, frame, (self.text, self.fixed_terms, self.effects), indicators)
 
 
-def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
+def parse(text: str, table: pd.DataFrame, *, groups: bool = False) -> ParsedFormula:
     """Parse a formula and evaluate it on a table.
 
     Numbers stay numbers. Text becomes categories in alphabetical order (capitals before small letters), of which the first is the
@@ -128,6 +138,8 @@ def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
         `outcome ~ fixed terms + (effects | patient)`; the fixed intercept is always there and never written as a term.
     table
         One row an observation, with every column that the formula names; no missing values in them.
+    groups
+        Whether groups beside the patient, `(1 | centre)`, are allowed.
 
     Returns
     -------
@@ -146,21 +158,28 @@ def parse(text: str, table: pd.DataFrame) -> ParsedFormula:
     ('years',)
     """
     columns = _columns(text, table)
-    response = response_of(text)
+    response, named = response_of(text), groups_of(text)
+    if named and not groups:
+        raise FormulaError(
+            f"effects vary by patient only here: write '(… | patient)', not '(… | {named[0]})', in {text!r}, or {named[0]} as a covariate."
+        )
     frame = _prepared(table, columns)
+    made = tuple(group_of(name, table[name]) for name in named)
     _refuse_single_levels(frame, text)
     parsed = _design_matrices(text, frame.assign(**{response: 0.0}))
-    _refuse_groups(parsed, text)
-    terms = () if parsed.common is None else _labels(parsed.common.terms)
+    fixed = () if parsed.common is None else _labels(parsed.common.terms)
     effects = () if parsed.group is None else tuple(_effect_label(t) for t in _group_labels(parsed.group))
     return ParsedFormula(
         text=text,
         response=response,
-        terms=terms,
+        terms=(*fixed, *(term for group in made for term in group.terms)),
         effects=effects,
         columns=columns,
         frame=frame,
-        matrices=_matrices(parsed.common, parsed.group, frame, (text, terms, effects)),
+        matrices=_matrices(
+            parsed.common, parsed.group, frame, (text, fixed, effects), _indicators(made, table)
+        ),
+        groups=made,
         _parsed=parsed,
         _origin=frame,
     )
@@ -190,13 +209,14 @@ def variables(text: str) -> tuple[str, ...]:
     ('arm', 'years')
     """
     refuse_syntax(text)
+    groups = groups_of(text)
     from formulae import model_description
 
     try:
-        description = model_description(text)
+        description = model_description(without_groups(text))
     except Exception as error:
         raise FormulaError(f"the formula {text!r} cannot be read: {error}") from error
-    wanted = description.var_names - {response_of(text), PATIENT, ""}
+    wanted = (description.var_names | set(groups)) - {response_of(text), PATIENT, ""}
     return tuple(name for name in dict.fromkeys(names(text)) if name in wanted)
 
 
@@ -259,19 +279,6 @@ def _categories(column: pd.Series, reference: pd.Series | None) -> pd.Series:
     return pd.Series(pd.Categorical(text, categories=levels, ordered=True), name=column.name)
 
 
-def level_order(column: pd.Series) -> list[str]:
-    """Return the levels of a column in order, the reference first: as its categories are, otherwise alphabetical.
-
-    Examples
-    --------
-    >>> level_order(pd.Series(["M", "F"])), level_order(pd.Series([True, False]))
-    (['F', 'M'], ['False', 'True'])
-    """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return [str(level) for level in column.cat.categories]
-    return sorted(set(column.astype(str)))
-
-
 def _refuse_single_levels(frame: pd.DataFrame, text: str) -> None:
     for name, column in frame.drop(columns=PATIENT).items():
         if isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) == 1:
@@ -285,24 +292,15 @@ def _design_matrices(text: str, frame: pd.DataFrame) -> Any:
 
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # found and named afterwards
-            return design_matrices(text, frame, na_action="error", extra_namespace=dict(TRANSFORMS))
+            return design_matrices(
+                without_groups(text), frame, na_action="error", extra_namespace=dict(TRANSFORMS)
+            )
     except KeyError as error:
         raise FormulaError(
             f"the formula {text!r} uses {error}, which is neither a column nor one of {', '.join(OFFERED)}."
         ) from error
     except Exception as error:
         raise FormulaError(f"the formula {text!r} cannot be evaluated: {error}") from error
-
-
-def _refuse_groups(parsed: Any, text: str) -> None:
-    if parsed.group is None:
-        return
-    factors = {term.factor.name for term in parsed.group.terms.values()}
-    if factors != {PATIENT}:
-        other = ", ".join(sorted(factors - {PATIENT}))
-        raise FormulaError(
-            f"effects can vary by patient only: write '(… | patient)', not '(… | {other})', in {text!r}."
-        )
 
 
 def _labels(terms: Mapping[str, Any]) -> tuple[str, ...]:
@@ -318,8 +316,18 @@ def _effect_label(label: str) -> str:
     return "intercept" if effect == "1" else effect
 
 
+def _indicators(groups: tuple[Group, ...], table: pd.DataFrame) -> Floats:
+    """The levels of the groups: rows × levels of all."""
+    made = [np.eye(len(group.levels))[group.codes(table[group.name])] for group in groups]
+    return np.concatenate([np.zeros((len(table), 0)), *made], axis=1)
+
+
 def _matrices(
-    common: Any, group: Any, frame: pd.DataFrame, named: tuple[str, tuple[str, ...], tuple[str, ...]]
+    common: Any,
+    group: Any,
+    frame: pd.DataFrame,
+    named: tuple[str, tuple[str, ...], tuple[str, ...]],
+    indicators: Floats,
 ) -> Matrices:
     text, terms, effects = named
     X = np.zeros((len(frame), 0)) if common is None else np.asarray(common.design_matrix, dtype=float)
@@ -331,7 +339,7 @@ def _matrices(
         Z = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=float)
     for labels, columns in ((terms, X), (effects, Z)):
         _check(labels, columns, text)
-    return Matrices(X=X, Z=Z)
+    return Matrices(X=np.concatenate([X, indicators], axis=1), Z=Z)
 
 
 def _check(labels: tuple[str, ...], columns: Floats, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["PATIENT", "FormulaError", "names", "refuse_syntax", "response_of"]
+__all__ = ["PATIENT", "FormulaError", "names", "outline_of", "refuse_syntax", "response_of"]
 
 PATIENT = "patient"
 
@@ -41,7 +41,7 @@ def refuse_syntax(text: str) -> None:
     """
     if text.count("~") != 1 or not response_of(text).isidentifier():
         raise FormulaError(f"the formula {text!r} needs one outcome on its left, as in {EXAMPLE}.")
-    outline = _without_calls(text.split("~")[1], text)
+    outline = outline_of(text)
     if "||" in outline:
         raise FormulaError(
             f"'||' (uncorrelated patient effects) is not offered in {text!r}: write '|'; the correlation is estimated."
@@ -54,6 +54,11 @@ def refuse_syntax(text: str) -> None:
         )
     _refuse_intercepts([fixed, *effects], text)
     _refuse_names(text, [*re.findall(_NAME, fixed), *re.findall(_NAME, " ".join(effects))])
+
+
+def outline_of(text: str) -> str:
+    """Return the right of a formula without the arguments of functions."""
+    return _without_calls(text.split("~")[1], text)
 
 
 def _without_calls(right: str, text: str) -> str:
