@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,19 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Floats
 from trajectories.weighting.errors import WeightingError
 
-__all__ = ["Bootstrap", "replicates"]
+__all__ = ["Bootstrap", "Maps", "replicates"]
 
 # Replicates sent to an executor at a time: each start of a process compiles once.
 AT_ONCE = 25
 # Share of replicates that may have no estimate; they are counted.
 FAILED = 0.05
+
+
+class Maps(Protocol):
+    """What computes replicates elsewhere: a `concurrent.futures.Executor`, or another pool with its `map`."""
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any], /) -> Iterable[Any]:
+        """Apply a function to values, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +47,10 @@ class Bootstrap:
         A column of the patients table whose patients are drawn together, such as a person with two index episodes, or a centre; None for
         patients one by one.
     executor
-        Where to compute: any `concurrent.futures.Executor`, such as a ProcessPoolExecutor or that of a Dask or Ray cluster; None for this
-        process, one after the other.
+        Where to compute: any `concurrent.futures.Executor`, or another pool that has its `map`; None for this process, one after the other.
+        Tried, with the same replicates: `ThreadPoolExecutor`, `ProcessPoolExecutor` (spawned), joblib's `loky.get_reusable_executor()`
+        (joblib 1.6), `Client.get_executor()` of dask.distributed 2026.8, in processes and in threads, and `ray.util.multiprocessing.Pool` of
+        Ray 2.60, which has no executor.
 
     Source: Rubin (1981), Annals of Statistics 9:130, doi:10.1214/aos/1176345338; Xu et al. (2020), American Statistician 74:345,
     doi:10.1080/00031305.2020.1731599.
@@ -56,7 +64,7 @@ class Bootstrap:
     n: int = 500
     seed: int = 0
     cluster: str | None = None
-    executor: Executor | None = field(default=None, repr=False, compare=False)
+    executor: Maps | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n < 50:
@@ -107,11 +115,9 @@ def replicates(
         If more than 5 % of the replicates have no estimate.
     """
     clusters = bootstrap.clusters(cohort)
-    work = partial(_several, estimate, clusters, bootstrap.seed)
+    work = _Several(estimate=estimate, clusters=clusters, seed=bootstrap.seed)
     parts = [range(i, min(i + AT_ONCE, bootstrap.n)) for i in range(0, bootstrap.n, AT_ONCE)]
-    found: Iterator[list[Any]] = (
-        map(work, parts) if bootstrap.executor is None else bootstrap.executor.map(work, parts)
-    )
+    found = map(work, parts) if bootstrap.executor is None else bootstrap.executor.map(work, parts)
     results = [result for part in found for result in part]
     failed = [result for result in results if isinstance(result, str)]
     if len(failed) > FAILED * bootstrap.n:
@@ -122,14 +128,24 @@ def replicates(
     return np.stack([result for result in results if not isinstance(result, str)]), len(failed)
 
 
-def _several(
-    estimate: Callable[[pd.Series], Floats], clusters: pd.Series, seed: int, numbers: range
-) -> list[Floats | str]:
-    """Quantities of some replicates, or why one has none."""
-    made: list[Floats | str] = []
-    for number in numbers:
-        try:
-            made.append(estimate(counts_of(clusters, seed, number)))
-        except (ConvergenceError, WeightingError, np.linalg.LinAlgError) as error:
-            made.append(str(error))
-    return made
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class _Several:
+    """Computes some replicates; sent to other processes."""
+
+    estimate: Callable[[pd.Series], Floats]
+    clusters: pd.Series
+    seed: int
+
+    def __call__(self, numbers: range) -> list[Floats | str]:
+        """Quantities of some replicates, or why one has none."""
+        made: list[Floats | str] = []
+        for number in numbers:
+            try:
+                made.append(self.estimate(counts_of(self.clusters, self.seed, number)))
+            except (ConvergenceError, WeightingError, np.linalg.LinAlgError) as error:
+                made.append(str(error))
+        return made
+
+    def __dask_tokenize__(self) -> str:
+        """A name for Dask, which otherwise asks of a fit that it can be hashed, and refuses it."""
+        return uuid4().hex
