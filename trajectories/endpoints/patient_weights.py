@@ -127,8 +127,15 @@ class WeightedPatients:
         return total
 
     def errors(self, slopes: Floats, rows: NDArray[np.bool_] | None = None) -> Floats:
-        """Standard errors of estimates, √Σ ψᵢ²; parameters as for `influences`."""
-        return np.asarray(np.sqrt((self.influences(slopes, rows) ** 2).sum(axis=0)))
+        """Standard errors of estimates, √Σ ψᵢ², multiplied out so that many estimates take little memory; parameters as for `influences`."""
+        mine = slice(None) if rows is None else rows
+        own = self.values[mine, None] * slopes
+        variance = (own**2).sum(axis=0)
+        if self.influence is not None and self.slopes is not None:
+            moved = self.slopes[mine].T @ slopes
+            known = self.influence[: len(self.values)][mine]
+            variance += (moved * (2 * known.T @ own + self.influence.T @ self.influence @ moved)).sum(axis=0)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
 def with_weights(

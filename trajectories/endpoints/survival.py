@@ -76,7 +76,7 @@ class TimeTo:
 
         The variance of an estimate θ is Σ ψᵢ², ψᵢ = wᵢ ∂θ/∂wᵢ + φᵢ' Σⱼ ẇⱼ ∂θ/∂wⱼ: what a patient adds directly, and through the estimated
         propensities (φ the patient's influence on their parameters, ẇ the slopes of the weights in them). Weights whose estimation is not
-        known (matched, by hand, trimmed) are taken as known and have the first term only; prints say which.
+        known (matched, by hand) are taken as known and have the first term only; prints say which.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class TimeTo:
             "efron" or "breslow": how events on the same day count. Visits fall on the same days in trials, so it matters.
         cluster
             Column whose groups may be alike, such as the centre; "patient" allows the model to be wrong; None takes standard errors
-            from the information.
+            from the information, which weighted patients do not allow. Who took part in the estimation of weights only is a cluster alone.
         strata
             Column whose groups have baseline hazards of their own.
         ci
