@@ -71,19 +71,6 @@ class PatientWeights:
     influence: Floats | None = None
     slopes: Floats | None = None
 
-    def meat(self, scores: Floats) -> Floats:
-        """Sum of the squares of the scores (patients × …, with weights), each with the patient's part in the estimated weights.
-
-        Σ_i (w_i s_i + Ġ' φ_i)(…)' with Ġ = Σ_j ẇ_j s_j', ẇ the slopes and φ the influence.
-
-        Source: Pierce (1982), Annals of Statistics 10:475, doi:10.1214/aos/1176345788.
-        """
-        if self.influence is None or self.slopes is None:
-            return np.asarray(scores.T @ scores)
-        total = self.influence @ (self.slopes.T @ (scores / self.values[:, None]))
-        total[: len(scores)] += scores
-        return np.asarray(total.T @ total)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
@@ -112,6 +99,9 @@ class Design:
         was loaded.
     weights
         Of the patients; None for 1 each.
+    unseen
+        Patients of the cohort without a row, whose covariates are known, as `target` but with identifiers as index: they belong to a target
+        population as much as the others. None in what was loaded.
     """
 
     formula: ParsedFormula
@@ -125,6 +115,7 @@ class Design:
     index_date: str
     patient_ids: tuple[Any, ...] | None = field(default=None, repr=False)
     weights: PatientWeights | None = field(default=None, repr=False)
+    unseen: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def outcome(self) -> Floats:
@@ -140,10 +131,6 @@ class Design:
         """The places of the rows of each patient."""
         order = np.argsort(self.patient, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.patient, minlength=self.n_patients))[:-1])
-
-    def meat(self, scores: Floats) -> Floats:
-        """Σ_i s_i s_i' of the patients' scores (patients × parameters, with their weights), allowing for the estimation of the weights."""
-        return np.asarray(scores.T @ scores) if self.weights is None else self.weights.meat(scores)
 
     @property
     def weight_values(self) -> Floats | None:
@@ -415,10 +402,11 @@ def assemble(
     gone = [arm for arm in cohort.arms if arm not in arms]
     if gone:
         more.append(f"no patient of {', '.join(gone)} has a row left: these arms are not in the model")
+    target = first[["arm", *patient_level]].assign(arm=first["arm"].cat.remove_unused_categories())
     return Design(
         formula=parsed,
         frame=frame,
-        target=first[["arm", *patient_level]].assign(arm=first["arm"].cat.remove_unused_categories()),
+        target=target,
         exposure=None if exposure is None else frame[exposure].to_numpy(dtype=float),
         excluded=(*excluded, *more),
         arms=arms,
@@ -426,7 +414,19 @@ def assemble(
         simulated=cohort.simulated,
         index_date=cohort.index_date,
         patient_ids=tuple(patients),
+        unseen=_without_row(cohort, patients, target),
     )
+
+
+def _without_row(cohort: Cohort, seen: Any, target: pd.DataFrame) -> pd.DataFrame:
+    """Patients of a cohort who are not among those seen, with the columns of a target, all known and of the same levels."""
+    table = cohort.patients.set_index("patient")
+    away = table.loc[~table.index.isin(seen), list(target.columns)]
+    known = away.notna().all(axis=1)
+    for name, column in target.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            known &= away[str(name)].isin(column.unique())
+    return away[known].astype(target.dtypes.to_dict())
 
 
 def visit_rows(formula: str, cohort: Cohort, outcome: str) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:

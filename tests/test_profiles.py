@@ -185,9 +185,9 @@ def test_restricted_likelihood_and_estimating_equations_are_refused() -> None:
         gaussian().profile("age")
 
 
-def test_robust_errors_of_few_patients_are_said_to_be_too_small() -> None:
+def test_robust_errors_of_few_patients_are_said_to_be_rough() -> None:
     made = tj.simulate_cohort(patients={"old": 20, "new": 20}, seed=1)
     fit = tj.maximise(models.RelapseCounts("relapses ~ arm + (1 | patient)", family="poisson"), made)
-    said = "robust standard errors are too small with few patients (40)"
+    said = "robust standard errors are rough with few patients (40)"
     assert said in fit.summary(robust=True).attrs["caveats"]
     assert said not in fit.summary().attrs["caveats"]

@@ -41,7 +41,8 @@ v <- merge(v, d[, c("patient", "arm", "age", "edss_baseline")], by = "patient")
 f <- lmer(edss ~ edss_baseline + age + arm * years + (1 | patient), v, REML = FALSE, control = lmerControl(optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-12)))
 near <- v[abs(v$years - 2) <= 0.25, ]; near <- near[order(abs(near$years - 2)), ]; near <- near[!duplicated(near$patient), ]
 d$y <- near$edss[match(d$patient, near$patient)]; d$inside <- d$patient %in% v$patient
-q <- d[d$inside, ]; q$ate <- level(ate)[d$inside]; q$h <- h[d$inside]; q$seen <- !is.na(q$y); q$y[!q$seen] <- 0
+# everybody is in the target, those never seen after the start (no row in v) included
+q <- d; q$ate <- level(ate); q$h <- h; q$seen <- !is.na(q$y); q$y[!q$seen] <- 0
 # who was seen, of all patients, those never seen after the start among them: logistic, log odds ratios ~ N(0, 2.5^2) per standard deviation
 # (n in the denominator) of their columns
 there <- !is.na(d$y)
@@ -50,25 +51,27 @@ C <- cbind(1, scale(C, scale = sqrt(colMeans(sweep(C, 2, colMeans(C))^2))))
 posterior <- function(b) sum(dbinom(there, 1, plogis(C %*% b), log = TRUE)) - sum(b[-1]^2) / (2 * 2.5^2)
 gradient <- function(b) drop(crossprod(C, there - plogis(C %*% b))) - c(0, b[-1]) / 2.5^2
 b <- optim(rep(0, ncol(C)), posterior, gradient, method = "BFGS", control = list(fnscale = -1, reltol = 1e-15, maxit = 1000))$par
-cc <- (1 / plogis(C %*% b)[, 1])[d$inside]
+cc <- 1 / plogis(C %*% b)[, 1]
+# the value of an arm, and its fall without each patient, one by one, with the predictions, the weights and cc held
 augmented <- function(arm, w, h, y, m, e, cc) {
   use <- (q$arm == arm & e > 0) * w * cc
-  added <- sum(use * (y - e * m)) / sum(use * e); theta <- sum(h * m) / sum(h) + added
-  list(theta = theta, phi = h * (m - sum(h * m) / sum(h)) / sum(h) + use * (y - e * m - e * added) / sum(use * e))
+  value <- function(k) sum((h * m)[k]) / sum(h[k]) + sum((use * (y - e * m))[k]) / sum((use * e)[k])
+  n <- seq_len(nrow(q)); theta <- value(n)
+  list(theta = theta, falls = theta - sapply(n, function(i) value(n[-i])))
 }
 for (target in c("ATE", "ATO")) {
   r <- lapply(c("alemtuzumab", "fingolimod"), function(a) {
     mean <- predict(f, transform(q, arm = factor(a, arms), years = 2), re.form = NA)
     augmented(a, if (target == "ATE") q$ate else q$w, if (target == "ATE") rep(1, nrow(q)) else q$h, q$y, mean, as.numeric(q$seen), cc)
   })
-  add(paste("EDSS", target), "difference", r[[1]]$theta - r[[2]]$theta); add(paste("EDSS", target), "se", sqrt(sum((r[[1]]$phi - r[[2]]$phi)^2)))
+  add(paste("EDSS", target), "difference", r[[1]]$theta - r[[2]]$theta); add(paste("EDSS", target), "se", sqrt(sum((r[[1]]$falls - r[[2]]$falls)^2)))
 }
 # augmented rate ratio, log scale
 g <- glm.nb(after ~ arm + age + relapses_year_before + offset(log(exposure)), d, control = glm.control(epsilon = 1e-14, maxit = 200))
 q <- d
 r <- lapply(c("alemtuzumab", "fingolimod"), function(a)
   augmented(a, d$w, h, d$after, predict(g, transform(d, arm = factor(a, arms), exposure = 1), type = "response"), d$exposure, 1))
-add("relapses ATO", "log ratio", log(r[[1]]$theta / r[[2]]$theta)); add("relapses ATO", "se", sqrt(sum((r[[1]]$phi / r[[1]]$theta - r[[2]]$phi / r[[2]]$theta)^2)))
+add("relapses ATO", "log ratio", log(r[[1]]$theta / r[[2]]$theta)); add("relapses ATO", "se", sqrt(sum((r[[1]]$falls / r[[1]]$theta - r[[2]]$falls / r[[2]]$theta)^2)))
 
 write.csv(do.call(rbind, out), "contrast_reference.csv", row.names = FALSE)
 versions <- sapply(c("MASS", "survey", "lme4", "nnet"), function(p) as.character(packageVersion(p)))

@@ -1,24 +1,30 @@
-"""The values of two arms: at the estimates, when patients count differently, and how each patient moves them."""
+"""The values of two arms: at the estimates, and when patients count differently."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trajectories.cohort import Cohort
-from trajectories.comparison.augmented import Corrections, Unseen, corrections
+from trajectories.comparison.augmented import Corrections, Slopes, Weighted, corrections
 from trajectories.comparison.censoring import CensoringWeights
-from trajectories.estimands.population import Counted, ExtrapolationWarning, by_design, counted
+from trajectories.estimands.population import (
+    Counted,
+    ExtrapolationWarning,
+    by_design,
+    counted,
+    counted_rows,
+    unseen_of,
+)
 from trajectories.estimate import Estimate, Question
 from trajectories.fitting.reweighted import Point, Refitter
 from trajectories.models.base import Design, Floats
 from trajectories.weighting.values import Weights
 
-__all__ = ["Job", "influence_of"]
+__all__ = ["Job"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,35 +92,56 @@ class Job:
         stated = replace(stated, draws=stated.draws.sel(arm=arms))
         if not self.augmented:
             return stated, None
-        standardised = stated.draws
         assert weights is not None
-        ids = list(design.patient_ids or ())
         found = corrections(
             point,
             question,
             arms,
-            by_design(weights.values, design),
-            by_design(weights.standardisation, design),
-            weights.candidates.drop(columns="arm").reindex(ids),
+            _weighted(weights, design, counts),
             self.window,
-            None if counts is None else counts.loc[ids].to_numpy(dtype=float),
             self.seen if counts is None or self.seen is None else self.seen.remade(counts),
-            _unseen(weights, ids, counts),
         )
+        standardised = stated.draws
         rest = [dim for dim in standardised.dims if dim not in ("chain", "draw", "arm")]
         ordered = standardised.transpose("chain", "draw", "arm", *rest)
         return replace(stated, draws=ordered + found.values.reshape(ordered.shape[2:])), found
 
 
-def _unseen(weights: Weights, ids: list[Any], counts: pd.Series | None) -> Unseen:
-    """Patients with a weight who have no row in a design."""
+def _weighted(weights: Weights, design: Design, counts: pd.Series | None) -> Weighted:
+    """What patients count, by the rows of the target population of weights."""
+    ids = pd.Index(list(design.patient_ids or ()))
+    rows, standardisation = counted_rows(design, weights.standardisation)
+    order = ids.append(unseen_of(design, weights.standardisation).index)
     values = weights.values[weights.values > 0]
     away = values.index[~values.index.isin(ids)]
     people = weights.candidates.loc[away]
-    return Unseen(
-        people=people.assign(arm=people["arm"].astype(str)),
-        counts=np.ones(len(away)) if counts is None else counts.loc[away].to_numpy(dtype=float),
+    return Weighted(
+        rows=rows,
+        weights=_in_order(weights.values, order),
+        standardisation=standardisation,
+        counts=np.ones(len(order)) if counts is None else counts.loc[order].to_numpy(dtype=float),
+        covariates=weights.candidates.drop(columns="arm").reindex(ids),
+        unseen=people.assign(arm=people["arm"].astype(str)),
+        unseen_counts=np.ones(len(away)) if counts is None else counts.loc[away].to_numpy(dtype=float),
+        estimation=None if counts is not None else _slopes(weights, order),
     )
+
+
+def _slopes(weights: Weights, order: pd.Index) -> Slopes | None:
+    made = weights.estimation
+    if made is None:
+        return None
+    everybody = order.append(made.influence.index.difference(order, sort=False))
+    return Slopes(
+        influence=_in_order(made.influence, everybody),
+        values=_in_order(made.values, order),
+        standardisation=_in_order(made.standardisation, order),
+    )
+
+
+def _in_order(values: pd.Series | pd.DataFrame, patients: pd.Index) -> Floats:
+    """Values of patients, 0 for those without."""
+    return values.reindex(patients).fillna(0.0).to_numpy(dtype=float)
 
 
 def _population(
@@ -128,38 +155,8 @@ def _population(
         inside = pd.Series(1.0, index=pd.Index(list(design.patient_ids or ())))
         if target != "everyone":
             inside *= (design.target["arm"].astype(str) == target).to_numpy()
-        return Counted(standardisation=inside * counts.loc[inside.index], words="the replicate")
+        return Counted(standardisation=inside * counts.loc[inside.index], name="the replicate (")
     people = counted(weights)
     if counts is None:
         return people
     return replace(people, standardisation=people.standardisation * counts.loc[people.standardisation.index])
-
-
-def influence_of(job: Job, found: Corrections, weights: Weights) -> Floats:
-    """What each patient adds to the arms' values (patients × cells), through the estimated propensities too where they are known.
-
-    A patient moves the estimated parameters of the propensities, and these the weights and the target population: the slopes of the values
-    in the parameters are central differences.
-    """
-    n = len(found.influence)
-    own = pd.DataFrame(found.influence.reshape(n, -1) / n, index=list(job.refitter.design.patient_ids or ()))
-    made = weights.estimation
-    if made is None:
-        return own.to_numpy()
-    point = job.point
-    slopes = []
-    for k in made.influence:
-        step = 0.05 * float(np.sqrt((made.influence[k] ** 2).sum()))
-        ends = []
-        for side in (step, -step):
-            moved = replace(
-                weights,
-                values=(weights.values + side * made.values[k]).clip(lower=0.0),
-                standardisation=(weights.standardisation + side * made.standardisation[k]).clip(lower=0.0),
-            )
-            ends.append(job.at(point, moved)[0].draws.to_numpy().ravel())
-        slopes.append((ends[0] - ends[1]) / (2 * step))
-    through = pd.DataFrame(
-        made.influence.to_numpy() @ np.stack(slopes), index=made.influence.index, columns=own.columns
-    )
-    return own.add(through, fill_value=0.0).to_numpy()

@@ -31,8 +31,9 @@ from trajectories.estimate import Question
 from trajectories.models.base import Design, EdssModel, Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
+from trajectories.weighting.estimation import MOST
 
-__all__ = ["AUGMENTABLE", "Corrections", "Unseen", "corrections"]
+__all__ = ["AUGMENTABLE", "Corrections", "Slopes", "Weighted", "corrections"]
 
 AUGMENTABLE = (
     expected_edss,
@@ -56,7 +57,7 @@ class Corrections:
     values
         Weighted mean residual, arm × cell (years, periods or one).
     influence
-        Patient × arm × cell: the variance of the estimates is the sum of its squares over n².
+        By how much the arms' values fall if a patient is left out, patient × arm × cell: the sum of the squares is their variance.
     seen
         Patients of each arm whose outcome was there, arm × cell.
     """
@@ -68,11 +69,43 @@ class Corrections:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Unseen:
-    """Weighted patients without a row in the design: their `arm` and covariates, and what they count in the replicate."""
+class Weighted:
+    """What patients count, by the rows of a target: those of the design, then those without a row in it.
 
-    people: pd.DataFrame
+    Parameters
+    ----------
+    rows
+        Their arm and covariates of the outcome's model.
+    weights, standardisation, counts
+        What each counts in the arm, in the target and in the replicate (1 outside of one).
+    covariates
+        Of the patients of the design, for the model of who was seen.
+    unseen
+        Weighted patients without a row in the design: their `arm` and these covariates; those whose covariates of the outcome's model are not
+        known included.
+    unseen_counts
+        What these count in the replicate.
+    estimation
+        How weights and standardisation depend on estimated parameters; None where they are taken as known.
+    """
+
+    rows: pd.DataFrame
+    weights: Floats
+    standardisation: Floats
     counts: Floats
+    covariates: pd.DataFrame
+    unseen: pd.DataFrame
+    unseen_counts: Floats
+    estimation: Slopes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slopes:
+    """`Estimation` by the rows of a target: patients × parameters, `influence` with those who are in no row after the others."""
+
+    influence: Floats
+    values: Floats
+    standardisation: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,19 +124,19 @@ def corrections(
     fit: Fitted,
     asked: Question,
     arms: list[str],
-    weights: Floats,
-    standardisation: Floats,
-    covariates: pd.DataFrame,
+    people: Weighted,
     window: float,
-    counts: Floats | None = None,
     censoring: CensoringWeights | None = None,
-    unseen: Unseen | None = None,
 ) -> Corrections:
     """Compute the weighted mean residual of an outcome model by arm and cell, and the influence of each patient.
 
     With outcome Y_i (exposure e_i, 1 for a visit), prediction m_a(x_i), weights w_i, what patients count h_i in the target and in the
     replicate f_i, and 1/c_i the probability of having been seen, given arm and covariates:
     Σ_{A_i=a} f_i w_i c_i (Y_i − e_i m_a(x_i)) / Σ_{A_i=a} f_i w_i c_i e_i.
+
+    The influence is that of leaving a patient out of both means and of the parameters that the weights depend on; the coefficients of the
+    outcome's model and c are taken as known. Of these the first matter only where the model of the weights is wrong, and to take c as known
+    is on the safe side.
 
     Parameters
     ----------
@@ -113,22 +146,19 @@ def corrections(
         The estimand.
     arms
         In the estimate's order.
-    weights, standardisation, counts
-        w, h and f of the patients of the design.
-    covariates
-        Of the patients of the design, for the model of who was seen.
+    people
+        What patients count.
     window
         How far, in years, a visit may be from the time it stands for.
     censoring
-        Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them.
-    unseen
-        Weighted patients who have no row in the design, never having been seen: they count in the model of who was. With `censoring` they
-        do not, as when they were censored is part of it.
+        Weights of those still followed at a time; then 1/c_i is that times the probability of a visit among them. Patients without a row
+        are then not in the model of who was seen, as when they were censored is part of it.
 
     Source: Robins, Rotnitzky and Zhao (1994), Journal of the American Statistical Association 89:846, doi:10.1080/01621459.1994.10476818;
     Bang and Robins (2005), Biometrics 61:962, doi:10.1111/j.1541-0420.2005.00377.x.
     """
     design = fit.design
+    n = design.n_patients
     observed = _observed(fit, asked, window)
     followed = _followed(fit, asked, observed, censoring)
     observed = replace(
@@ -137,16 +167,14 @@ def corrections(
         exposure=np.where(followed > 0, observed.exposure, 0.0),
     )
     arm_of = design.target["arm"].astype(str).to_numpy()
-    f = np.ones(len(arm_of)) if counts is None else counts
-    v = weights * f
-    away = None if censoring is not None else unseen
-    inverse = _inverse_of_seen(observed, v > 0, arm_of, covariates, f, followed, away)
-    n, h = len(arm_of), standardisation * f
+    f = people.counts[:n]
+    v = people.weights[:n] * f
+    inverse = _inverse_of_seen(observed, v > 0, arm_of, people, followed, away=censoring is None)
+    h = people.standardisation * people.counts
     values = np.zeros((len(arms), observed.total.shape[1]))
-    seen = np.zeros_like(values)
-    influence = np.zeros((n, *values.shape))
+    seen, influence = np.zeros_like(values), []
     for a, arm in enumerate(arms):
-        m = _predicted(fit, asked, arm)
+        m = _predicted(fit, asked, arm, people.rows)
         inside = (arm_of == arm)[:, None] & observed.there
         use = np.where(inside, v[:, None] * inverse, 0.0)
         seen[a] = (inside & (v > 0)[:, None]).sum(axis=0)
@@ -155,12 +183,67 @@ def corrections(
                 f"nobody of {arm} with a weight was seen within {window:g} years of a time that is asked for: widen window=, or choose another "
                 "time."
             )
-        residual, total = observed.total - observed.exposure * m, (use * observed.exposure).sum(axis=0)
-        values[a] = (use * residual).sum(axis=0) / total
-        spread = m - (h[:, None] * m).sum(axis=0) / h.sum()
-        influence[:, a] = n * h[:, None] * spread / h.sum()
-        influence[:, a] += n * use * (residual - values[a] * observed.exposure) / total
-    return Corrections(arms=tuple(arms), values=values, influence=influence, seen=seen)
+        residual = observed.total - observed.exposure * m[:n]
+        missed = _Mean(weights=use, total=residual, exposure=observed.exposure)
+        predicted = _Mean(weights=np.broadcast_to(h[:, None], m.shape), total=m, exposure=np.ones_like(m))
+        values[a] = missed.value
+        influence.append(_influence(predicted, missed, np.where(inside, inverse, 0.0), people.estimation))
+    return Corrections(arms=tuple(arms), values=values, influence=np.stack(influence, axis=1), seen=seen)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Mean:
+    """Σ w y / Σ w e by cell, and what leaving each patient out does to it; all are patient × cell."""
+
+    weights: Floats
+    total: Floats
+    exposure: Floats
+
+    @property
+    def value(self) -> Floats:
+        return np.asarray((self.weights * self.total).sum(axis=0) / self._size)
+
+    @property
+    def _size(self) -> Floats:
+        return np.asarray((self.weights * self.exposure).sum(axis=0))
+
+    @property
+    def _left(self) -> Floats:
+        """Σ w e without each patient, of whom nobody is taken to hold more than `MOST`."""
+        return np.asarray(self._size * (1 - np.minimum(self.weights * self.exposure / self._size, MOST)))
+
+    def without_each(self) -> Floats:
+        """By how much the mean falls without each patient."""
+        return self.weights * (self.total - self.value * self.exposure) / self._left
+
+    def slopes_without_each(self, slopes: Floats) -> tuple[Floats, Floats]:
+        """Slopes of the mean in parameters, where the weights have these slopes (patient × cell × parameter).
+
+        Returns
+        -------
+        Those of the mean without each patient (patient × cell × parameter), and of the mean of all (cell × parameter).
+        """
+        parts = slopes * (self.total - self.value * self.exposure)[:, :, None]
+        sizes = slopes * self.exposure[:, :, None]
+        others = parts.sum(axis=0) - parts + self.without_each()[:, :, None] * (sizes.sum(axis=0) - sizes)
+        return others / self._left[:, :, None], parts.sum(axis=0) / self._size[:, None]
+
+
+def _influence(predicted: _Mean, missed: _Mean, inverse: Floats, estimation: Slopes | None) -> Floats:
+    """By how much an arm's value falls without each patient, patient × cell: through both means, and through what the weights depend on."""
+    n = len(missed.weights)
+    made = predicted.without_each()
+    made[:n] += missed.without_each()
+    if estimation is None:
+        return made
+    in_target = np.repeat(estimation.standardisation[:, None, :], made.shape[1], axis=1)
+    own, every = predicted.slopes_without_each(in_target)
+    of_missed, every_missed = missed.slopes_without_each(estimation.values[:n, None, :] * inverse[:, :, None])
+    own[:n] += of_missed
+    own[n:] += every_missed
+    phi = estimation.influence
+    made += np.einsum("ik,ick->ic", phi[: len(made)], own)
+    return np.concatenate([made, phi[len(made) :] @ (every + every_missed).T])
 
 
 def _followed(
@@ -243,8 +326,8 @@ def _counted(design: Design, options: Mapping[str, Any]) -> _Outcomes:
     return _Outcomes(total=total, exposure=exposure)
 
 
-def _predicted(fit: Fitted, asked: Question, arm: str) -> Floats:
-    """The outcome model's mean for each patient of the design, had the arm been given: patient × cell."""
+def _predicted(fit: Fitted, asked: Question, arm: str, rows: pd.DataFrame) -> Floats:
+    """The outcome model's mean for each patient of a target, had the arm been given: patient × cell."""
     design, options, parameters = fit.design, asked.options, fit.draws()
     if isinstance(fit.model, CountModel):
         names: list[str] = [name for name in ("period", "window") if name in design.formula.columns]
@@ -253,37 +336,37 @@ def _predicted(fit: Fitted, asked: Question, arm: str) -> Floats:
         )
         columns = [
             fit.model.expectation(
-                parameters, design.at(design.placed(placed_at(design, design.target, cell), arm, 0.0))
+                parameters, design.at(design.placed(placed_at(design, rows, cell), arm, 0.0))
             )
             for cell in levels
         ]
         return np.stack([column.to_numpy()[0, 0] for column in columns], axis=-1)
 
     def mean(t: float) -> Floats:
-        matrices = design.at(design.placed(design.target, arm, t))
+        matrices = design.at(design.placed(rows, arm, t))
         if asked.verb is severity_probability and isinstance(fit.model, EdssModel):
             first = int(edss.code(options["threshold"]))
             return np.asarray(fit.model.levels_by_row(parameters, matrices)[0][:, first:].sum(axis=1))
         return np.asarray(fit.model.expectation(parameters, matrices).to_numpy()[0, 0])
 
-    return _of_times(mean, design, asked)
+    return _of_times(mean, rows, design, asked)
 
 
-def _of_times(mean: Callable[[float], Floats], design: Design, asked: Question) -> Floats:
+def _of_times(mean: Callable[[float], Floats], rows: pd.DataFrame, design: Design, asked: Question) -> Floats:
     options = asked.options
     if asked.verb is slope:
         start, end = (float(t) for t in options["between"])
-        return ((mean(end) - _before(mean, design, start)) / (end - start))[:, None]
+        return ((mean(end) - _before(mean, rows, design, start)) / (end - start))[:, None]
     times = [float(t) for t in np.atleast_1d(options["at"])]
     levels = np.stack([mean(t) for t in times], axis=-1)
     if asked.verb is change:
-        levels = levels - _before(mean, design, float(options["since"]))[:, None]
+        levels = levels - _before(mean, rows, design, float(options["since"]))[:, None]
     return levels
 
 
-def _before(mean: Callable[[float], Floats], design: Design, since: float) -> Floats:
+def _before(mean: Callable[[float], Floats], rows: pd.DataFrame, design: Design, since: float) -> Floats:
     if from_observed_baseline(design, since):
-        return design.target[BASELINE].to_numpy(dtype=float)
+        return rows[BASELINE].to_numpy(dtype=float)
     return mean(since)
 
 
@@ -291,28 +374,28 @@ def _inverse_of_seen(
     observed: _Outcomes,
     counted: NDArray[np.bool_],
     arm_of: NDArray[Any],
-    covariates: pd.DataFrame,
-    counts: Floats,
+    people: Weighted,
     followed: Floats,
-    unseen: Unseen | None,
+    *,
+    away: bool,
 ) -> Floats:
     """1 / the probability of having been seen at each cell, given arm and covariates: patient × cell; 1 where everybody was.
 
-    `followed` has the censoring weights, 0 for the censored: among the others, so weighted, visits are modelled.
+    `followed` has the censoring weights, 0 for the censored: among the others, so weighted, visits are modelled. `away` says whether patients
+    without a row are among those not seen.
     """
     made = followed.copy()
-    people = covariates.assign(arm=arm_of)
-    away = people.iloc[:0] if unseen is None else unseen.people[people.columns]
-    columns = pd.get_dummies(pd.concat([people, away]), drop_first=True).to_numpy(dtype=float)
-    own, others = columns[: len(people)], columns[len(people) :]
+    table = people.covariates.assign(arm=arm_of)
+    others = people.unseen if away else people.unseen.iloc[:0]
+    columns = pd.get_dummies(pd.concat([table, others[table.columns]]), drop_first=True).to_numpy(dtype=float)
+    own, absent = columns[: len(table)], columns[len(table) :]
+    counts, absent_counts = people.counts[: len(table)], people.unseen_counts[: len(others)]
     for k in range(made.shape[1]):
         among = counted & (followed[:, k] > 0)
-        there = np.concatenate([observed.there[among, k], np.zeros(len(others))])
+        there = np.concatenate([observed.there[among, k], np.zeros(len(absent))])
         if there.all() or not there.any():  # the latter is refused by arm
             continue
-        weighted = np.concatenate(
-            [counts[among] * followed[among, k], [] if unseen is None else unseen.counts]
-        )
-        fitted = fitted_probabilities(np.concatenate([own[among], others]), there.astype(float), weighted)
+        weighted = np.concatenate([counts[among] * followed[among, k], absent_counts])
+        fitted = fitted_probabilities(np.concatenate([own[among], absent]), there.astype(float), weighted)
         made[among, k] /= fitted[: int(among.sum())]
     return made

@@ -8,7 +8,7 @@ from typing import Literal, overload
 import numpy as np
 import xarray as xr
 
-from trajectories.comparison.arm_values import Job, influence_of
+from trajectories.comparison.arm_values import Job
 from trajectories.comparison.augmented import AUGMENTABLE
 from trajectories.comparison.bootstrap import Bootstrap, replicates
 from trajectories.comparison.censoring import CensoringWeights
@@ -210,8 +210,7 @@ def _computed(estimate: Estimate, job: Job, scale: str, bootstrap: Bootstrap | N
     whole = replace(estimate, asked=None, definition=stated.definition)
     if bootstrap is None:
         assert found is not None
-        assert weights is not None
-        arms = _normal(point, influence_of(job, found, weights), scale)
+        arms = _normal(point, found.influence.reshape(len(found.influence), -1), scale)
         source = "the normal approximation of the patients' influence"
         return compared(replace(whole, draws=arms, source=source), level, reference, "arm", scale, said)
     values, failed = replicates(job.replicate, job.cohort, bootstrap)

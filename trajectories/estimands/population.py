@@ -144,26 +144,26 @@ def weighted_mean(values: Floats, weights: Floats) -> Floats:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Counted:
-    """A target population as what each patient counts in it, index `patient`, and who it is in words."""
+    """A target population as what each patient counts in it, index `patient`, and its name."""
 
     standardisation: pd.Series
-    words: str
+    name: str
 
 
 def counted(weights: Weights) -> Counted:
     """The target population of weights."""
-    inside = int((weights.standardisation > 0).sum())
     return Counted(
         standardisation=weights.standardisation,
-        words=f"the target population of the weights ({weights.target}; {inside} patients count in it)",
+        name=f"the target population of the weights ({weights.target}",
     )
 
 
 def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     """Find the population that `target` names.
 
-    Of weights it is their target population: patients count by h(x). With a posterior the patients are a sample of that population and
-    get weights of the Bayesian bootstrap (Dirichlet(1, …, 1) times h) draw by draw, so that the estimate is one of the population.
+    Of weights it is their target population, patients who have no row in the model included: patients count by h(x). With a posterior the
+    patients are a sample of that population and get weights of the Bayesian bootstrap (Dirichlet(1, …, 1) times h) draw by draw, so that the
+    estimate is one of the population.
 
     Source: Rubin (1981), Annals of Statistics 9:130, doi:10.1214/aos/1176345338.
     """
@@ -171,13 +171,16 @@ def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     if isinstance(target, Weights):
         target = counted(target)
     if isinstance(target, Counted):
-        counts = _counts_of(design, target)
+        rows, counts = counted_rows(design, target.standardisation)
         weights = counts
         if isinstance(fit, Fit):
             size = fit.parameters.sizes["chain"] * fit.parameters.sizes["draw"]
             drawn = np.random.default_rng([seed, 1981]).standard_exponential((size, len(counts)))
             weights = drawn * counts
-        return Population(design=design, rows=design.target, weights=weights, words=target.words)
+        away = int((counts[design.n_patients :] > 0).sum())
+        words = f"{target.name}; {int((counts > 0).sum())} patients count in it"
+        words += f", {away} of them without a row in the model)" if away else ")"
+        return Population(design=design, rows=rows, weights=weights, words=words)
     if target == "everyone":
         words = f"the {design.n_patients} patients in the model"
         return Population(design=design, rows=design.target, weights=np.ones(design.n_patients), words=words)
@@ -191,18 +194,28 @@ def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
     )
 
 
-def _counts_of(design: Design, target: Counted) -> Floats:
-    """What each patient of the design counts in a target population."""
+def counted_rows(design: Design, standardisation: pd.Series) -> tuple[pd.DataFrame, Floats]:
+    """The patients of a design, then those without a row who count, and what each counts in a target population (index `patient`)."""
     if design.patient_ids is None:
         raise ValueError(
             "this fit was loaded from a file, which holds no identifiers: weights cannot be matched to its patients. Fit anew, or name an arm."
         )
-    counts = by_design(target.standardisation, design)
-    if not (counts > 0).any():
+    away = unseen_of(design, standardisation)
+    counts = np.append(
+        by_design(standardisation, design), standardisation.loc[away.index].to_numpy(dtype=float)
+    )
+    if not (counts[: design.n_patients] > 0).any():
         raise ValueError(
             "nobody of this fit is in the target population of the weights: make them from the same cohort."
         )
-    return counts
+    return pd.concat([design.target, away], ignore_index=True), counts
+
+
+def unseen_of(design: Design, standardisation: pd.Series) -> pd.DataFrame:
+    """Patients without a row in a design who are among those of a target population."""
+    if design.unseen is None:
+        return design.target.iloc[:0]
+    return design.unseen[design.unseen.index.isin(standardisation.index)]
 
 
 def by_design(values: pd.Series, design: Design) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,8 @@ from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import in_batches
 from trajectories.fitting.nuts import groups, in_parts, versions
 from trajectories.fitting.peak import ascend, curvature
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import Design, Floats, Ints, MixedModel
+from trajectories.models.blocks.group_effects import signed_together
 
 __all__ = ["approximate"]
 
@@ -40,6 +41,7 @@ PROPOSALS, DF, AT_A_TIME = 5, 7, 200
 ROUNDS, AT_A_ROUND = 15, 8000
 GOOD_K, GOOD_SHARE, ENOUGH = 0.5, 0.1, 12
 
+# A standard deviation that may have either sign, of a single patient effect.
 SIGNED = "patient_sd_signed"
 
 
@@ -150,15 +152,15 @@ def _fit(
 class _Density:
     """The log-density of the population parameters as a function of one unconstrained vector, in JAX.
 
-    `many` and `gradients` take vectors (n × size); `variables` turns them into the model's variables; `signed` is the place of a standard
-    deviation that may have either sign, on which the density does not depend.
+    `many` and `gradients` take vectors (n × size); `variables` turns them into the model's variables; `signed` are sets of places that may
+    change sign together without changing the density: a standard deviation, the first, and the effects that are products with it.
     """
 
     start: Floats
     value: Callable[[Floats], tuple[float, Floats]]
     many: Callable[[Floats], Floats] = field(repr=False)
     variables: Callable[[Floats], dict[str, Floats]] = field(repr=False)
-    signed: int | None
+    signed: list[Ints]
 
 
 def _density(model: MixedModel, design: Design, likelihood: Integrated) -> _Density:
@@ -197,21 +199,21 @@ def _density(model: MixedModel, design: Design, likelihood: Integrated) -> _Dens
         parts = [np.asarray(values(part)) for _, part in in_batches(xs, AT_A_TIME)]
         return np.concatenate(parts)[: len(xs)]
 
-    begins = dict(zip(names, ends - [int(np.prod(shape)) for shape in shapes], strict=True))
+    places = dict(zip(names, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
     return _Density(
         start=np.concatenate([np.ravel(point[value.name]) for value in inputs]),
         value=at,
         many=many,
         variables=lambda xs: dict(zip(names, map(np.asarray, variables(xs)), strict=True)),
-        signed=int(begins[SIGNED]) if SIGNED in begins else None,
+        signed=[*([places[SIGNED]] if SIGNED in places else []), *signed_together(places)],
     )
 
 
 def _peak(density: _Density) -> tuple[Floats, Floats]:
     """The mode, and a root R of the inverse curvature there, RR' = H⁻¹."""
     start, every = density.start.copy(), np.arange(len(density.start))
-    if density.signed is not None:
-        start[density.signed] = 0.5  # 0 is a saddle between the two signs
+    for places in density.signed:
+        start[places[0]] = 0.5  # 0 is a saddle between the two signs
     x = ascend(density.value, start, every, slope=1e-4, most=1000)
 
     def information_at(x: Floats) -> Floats:
@@ -261,11 +263,12 @@ def _proposed(density: _Density, centre: Floats, root: Floats, n: int, rng: np.r
     t = rng.normal(size=(n, len(centre))) * np.sqrt(DF / rng.chisquare(DF, size=(n, 1)))
     proposed = centre + t @ root.T
     log_t = _log_t(t)
-    if density.signed is not None:  # what is proposed for either sign, of which the posterior knows nothing
-        mirrored = proposed.copy()
-        mirrored[:, density.signed] *= -1
-        log_t = np.logaddexp(log_t, _log_t(np.linalg.solve(root, (mirrored - centre).T).T))
-        proposed[:, density.signed] = np.abs(proposed[:, density.signed])
+    if density.signed:  # what is proposed for any sign, of which the posterior knows nothing
+        signs = _signs(density.signed, len(centre))
+        log_ts = [_log_t(np.linalg.solve(root, (proposed * s - centre).T).T) for s in signs[1:]]
+        log_t = np.logaddexp.reduce([log_t, *log_ts])
+        for places in density.signed:
+            proposed[:, places] *= np.where(proposed[:, places[:1]] < 0, -1.0, 1.0)
     logs = density.many(proposed)
     possible = np.isfinite(logs)
     if possible.sum() < n / 2:
@@ -280,6 +283,16 @@ def _proposed(density: _Density, centre: Floats, root: Floats, n: int, rng: np.r
         smoothed=smoothed,
         k=float(k),
     )
+
+
+def _signs(sets: Sequence[Ints], size: int) -> list[Floats]:
+    """Every way to change the signs of sets of places, the first to change none."""
+    signs = [np.ones(size)]
+    for places in sets:
+        other = np.ones(size)
+        other[places] = -1.0
+        signs += [sign * other for sign in signs]
+    return signs
 
 
 def _adapted(

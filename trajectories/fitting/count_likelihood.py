@@ -7,14 +7,15 @@ with statsmodels, MASS and glmmTMB.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
-from trajectories.models.base import Floats, Ints, Scaling
+from trajectories.fitting.robust import robust_covariance
+from trajectories.models.base import Floats, Ints, PatientWeights, Scaling
 from trajectories.models.blocks.densities import negative_binomial_logpmf
 
 __all__ = ["Maximum", "Weighting", "loglik", "maximum", "rising_terms", "separating_terms"]
@@ -37,7 +38,7 @@ class Maximum:
     dispersion
         α of each group; 0 where the likelihood is highest at 0 (Poisson); empty for Poisson counts.
     covariance
-        Of the coefficients and log α of each group; NaN for an α of 0. With weights the sandwich, clustered.
+        Of the coefficients and log α of each group; NaN for an α of 0. With weights robust, clustered by patient.
     loglik
         At the maximum.
     profiles
@@ -140,11 +141,15 @@ def loglik(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Weighting:
-    """Weights of rows, the cluster of each row, 0, 1, …, whose scores are summed, and the sum of squares of these for the sandwich."""
+    """The weights of patients, and the patient of each row, 0, 1, …, whose scores are summed."""
 
-    weights: Floats
-    cluster: Ints
-    meat: Callable[[Floats], Floats]
+    patients: PatientWeights
+    patient: Ints
+
+    @property
+    def rows(self) -> Floats:
+        """The weights of the rows."""
+        return self.patients.values[self.patient]
 
 
 def maximum(
@@ -169,7 +174,7 @@ def maximum(
     group
         Which dispersion each row has, 0, 1, …; None for Poisson counts.
     weighting
-        Weights of the rows; then the covariance is the sandwich, clustered.
+        Of the patients; then the covariance is robust, clustered by patient.
     profiles
         Whether to follow the likelihood of each dispersion, which takes most of the time.
 
@@ -185,7 +190,7 @@ def maximum(
         X=_with_one(scaling.apply(X)),
         log_exposure=np.log(exposure),
         group=np.zeros(len(counts), dtype=np.int64) if group is None else group,
-        weights=np.ones(len(counts)) if weighting is None else weighting.weights,
+        weights=np.ones(len(counts)) if weighting is None else weighting.rows,
     )
     poisson = _newton(data, _poisson_start(data), np.zeros(max(groups, 1)))
     found = [poisson] if group is None else _from_starts(data, poisson[0], groups)
@@ -315,16 +320,14 @@ def _on_user_scale(
     *,
     poisson: bool,
 ) -> Maximum:
-    scores, hessian = data.by_row(coefficients, dispersion)
+    hessian = data.derivatives(coefficients, dispersion)[1]
     k = len(coefficients)
     to_user = np.eye(len(hessian))
     to_user[np.arange(1, k), np.arange(1, k)] = 1 / scaling.sd
     to_user[0, 1:k] = -scaling.mean / scaling.sd
     bread = np.linalg.inv(-hessian)
     if weighting is not None:
-        summed = np.zeros((int(weighting.cluster.max()) + 1, len(bread)))
-        np.add.at(summed, weighting.cluster, scores)
-        bread = bread @ weighting.meat(summed) @ bread
+        bread = _robust(data, coefficients, dispersion, bread, weighting)
     inner = to_user @ bread @ to_user.T
     size = k if poisson else k + len(dispersion)
     covariance = np.full((size, size), np.nan)
@@ -336,6 +339,27 @@ def _on_user_scale(
         covariance=covariance,
         loglik=data.value(coefficients, dispersion),
     )
+
+
+def _robust(
+    data: _Likelihood, coefficients: Floats, dispersion: Floats, bread: Floats, weighting: Weighting
+) -> Floats:
+    """The robust covariance.
+
+    What a patient holds of the information is taken from the expected information on the coefficients, μ / (1 + αμ), as in a hat matrix: in the
+    observed one a patient with many events holds so much that leaving him out by one step goes far beyond what a refit does.
+    """
+    rows, patient, n = (
+        data.by_row(coefficients, dispersion)[0],
+        weighting.patient,
+        len(weighting.patients.values),
+    )
+    scores, informations = np.zeros((n, len(bread))), np.zeros((n, *bread.shape))
+    np.add.at(scores, patient, rows)
+    mu, k = np.exp(data.log_mean(coefficients)), len(coefficients)
+    expected = (data.weights * mu / (1 + dispersion[data.group] * mu))[:, None, None]
+    np.add.at(informations[:, :k, :k], patient, expected * data.X[:, :, None] * data.X[:, None, :])
+    return robust_covariance(bread, scores, informations, weighting.patients)
 
 
 def separating_terms(counts: Ints, X: Floats, terms: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from trajectories.fitting.count_fit import CountFit, CountMethod
 from trajectories.fitting.count_likelihood import Weighting, maximum, separating_terms
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.groups import refuse_groups
+from trajectories.fitting.robust import robust_covariance
 from trajectories.models.base import Design, Floats, Ints, PatientWeights
 from trajectories.models.counts import CountModel, Family
 
@@ -93,12 +94,10 @@ class CountData:
 
     @property
     def weighting(self) -> Weighting | None:
-        """Weights and clusters by row."""
+        """The weights and the patient of each row."""
         if self.weights is None:
             return None
-        return Weighting(
-            weights=self.weights.values[self.patient], cluster=self.patient, meat=self.weights.meat
-        )
+        return Weighting(patients=self.weights, patient=self.patient)
 
 
 def fit_counts(
@@ -210,7 +209,7 @@ def count_gee(data: CountData, *, family: Family = "negative binomial") -> Count
 
     E y = exposure · exp(intercept + x'β): the coefficients are log ratios of population-average rates, as the mean over patients
     and not for a patient with effect 0. Var = μ + αμ² is the working variance, with α from maximum likelihood of independent
-    rows; standard errors are robust (sandwich) and hold if it is wrong.
+    rows; standard errors are robust (sandwich; of weighted patients as `without_each` says) and hold if it is wrong.
 
     Parameters
     ----------
@@ -250,7 +249,8 @@ def count_gee(data: CountData, *, family: Family = "negative binomial") -> Count
     ]
     patients = int((rows > 0).sum())
     if patients < FEW_PATIENTS:
-        notes.append(f"robust standard errors are too small with few patients ({patients})")
+        few = "too small" if data.weights is None else "rough"
+        notes.append(f"robust standard errors are {few} with few patients ({patients})")
     return CountFit(
         method="gee",
         terms=data.terms,
@@ -275,7 +275,7 @@ def _solve_gee(data: CountData, alpha: float, start: Floats) -> tuple[Floats, Fl
     correlation = Exchangeable()
     model = GEE(
         data.counts, X, groups=data.patient, exposure=data.exposure, family=family, cov_struct=correlation,
-        weights=None if data.weighting is None else data.weighting.weights,
+        weights=None if data.weighting is None else data.weighting.rows,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is checked below
@@ -285,7 +285,34 @@ def _solve_gee(data: CountData, alpha: float, start: Floats) -> tuple[Floats, Fl
         raise ConvergenceError(
             "the estimating equations were not solved. What to try: leave out terms; family='poisson'; or tj.sample."
         )
-    return np.asarray(result.params), covariance, float(correlation.dep_params)
+    estimates, alike = np.asarray(result.params), float(correlation.dep_params)
+    if data.weights is not None:
+        scores, informations = _exchangeable(data, X, estimates, alpha, alike)
+        bread = np.linalg.inv(informations.sum(axis=0))
+        covariance = robust_covariance(bread, scores, informations, data.weights)
+    return estimates, covariance, alike
+
+
+def _exchangeable(
+    data: CountData, X: Floats, estimates: Floats, alpha: float, alike: float
+) -> tuple[Floats, Floats]:
+    """Each patient's part of the estimating equations, D'V⁻¹(y − μ), and D'V⁻¹D, with weights.
+
+    Of m rows with correlation ρ, R⁻¹ = (I − ρ J / (1 + (m − 1) ρ)) / (1 − ρ), so sums over the rows, divided by their SDs, are all it takes.
+    """
+    assert data.weights is not None
+    w, patient = data.weights.values, data.patient
+    mu = data.exposure * np.exp(X @ estimates)
+    sd = np.sqrt(mu + alpha * mu**2)
+    D, residual = X * (mu / sd)[:, None], (data.counts - mu) / sd
+    both = np.column_stack([D, residual])
+    products, sums = np.zeros((len(w), *[both.shape[1]] * 2)), np.zeros((len(w), both.shape[1]))
+    np.add.at(products, patient, both[:, :, None] * both[:, None, :])
+    np.add.at(sums, patient, both)
+    shared = alike / (1 + (np.bincount(patient, minlength=len(w)) - 1) * alike)
+    made = (products - shared[:, None, None] * sums[:, :, None] * sums[:, None, :]) / (1 - alike)
+    made *= w[:, None, None]
+    return made[:, :-1, -1], made[:, :-1, :-1]
 
 
 def check_maximum_exists(data: CountData) -> None:

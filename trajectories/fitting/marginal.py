@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks, in_batches
-from trajectories.fitting.peak import curvature
+from trajectories.fitting.peak import by_differences, curvature
 from trajectories.models.base import Floats, Ints, Population
 from trajectories.models.blocks.densities import (
     FAR,
@@ -174,6 +174,10 @@ class Integrated:
         """Gradient of each patient's term of the log-likelihood, with the weight: patients × parameters."""
         program = _programs(self.shape, self.quadrature).scores
         return self._gathered(theta, program) * self.rows.importance[:, None]
+
+    def informations(self, theta: Floats) -> Floats:
+        """Minus the second derivatives of each patient's term, with the weight: patients × parameters × parameters."""
+        return by_differences(self.scores, theta)
 
     @double_precision()
     def modes(self, theta: Floats) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import Adaptor, adaptor_of
 from trajectories.fitting.marginal_peak import Attempt, maximum
+from trajectories.fitting.robust import robust_covariance
 from trajectories.fitting.status import Report, silent
 from trajectories.formulas import FormulaError
 from trajectories.models.base import Design, Floats, MixedModel
@@ -66,15 +67,17 @@ class MarginalFit:
         return self.likelihood.quadrature
 
     def robust_covariance(self) -> Floats:
-        """The sandwich I⁻¹ (Σ_i s_i s_i') I⁻¹ of the patients' scores s_i, which holds if patients differ otherwise than modelled.
-
-        Source: White (1982), Econometrica 50:1, doi:10.2307/1912526.
-        """
-        scores = self.likelihood.scores(self.theta)
+        """The covariance from the patients' scores, which holds if patients differ otherwise than modelled (`without_each`)."""
         bread = np.where(
             np.isnan(self.covariance), 0.0, self.covariance
         )  # what is held on a boundary stays there
-        covariance = bread @ self.adaptor.design.meat(scores) @ bread
+        likelihood = self.likelihood
+        covariance = robust_covariance(
+            bread,
+            likelihood.scores(self.theta),
+            likelihood.informations(self.theta),
+            self.adaptor.design.weights,
+        )
         return np.where(np.isnan(self.covariance), np.nan, covariance)
 
     @property

@@ -15,7 +15,17 @@ from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.patient_effects import lower_entries, lower_triangle
 from trajectories.models.blocks.small_matrices import cholesky, from_left
 
-__all__ = ["Moments", "Profile", "by_patient", "cross_products", "moments", "pack", "profile", "unpack"]
+__all__ = [
+    "Moments",
+    "Profile",
+    "by_patient",
+    "cross_products",
+    "informations",
+    "moments",
+    "pack",
+    "profile",
+    "unpack",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,6 +121,18 @@ def by_patient(
     log_det = (visits - q) * np.log(variance) + 2 * sum(np.log(C[j][j]) for j in range(q))
     distance = (squares - sum(w[0] ** 2 for w in W)) / variance
     return np.asarray(-0.5 * (visits * np.log(2 * np.pi) + log_det + distance))
+
+
+def informations(X: Floats, Z: Floats, patient: Ints, factor: Floats, residual_sd: float) -> Floats:
+    """Each patient's information on the fixed effects, X'V⁻¹X: patients × fixed effects × fixed effects."""
+    sums, variance = moments(X, Z, np.zeros(len(X)), patient), residual_sd**2
+    C = cholesky(np.einsum("ij,ikn,kl->jln", factor, sums.ZZ, factor, optimize=True), np, variance)
+    W = from_left(C, np.einsum("ij,ian->jan", factor, sums.ZD))
+    made = np.zeros((sums.ZZ.shape[-1], X.shape[1], X.shape[1]))
+    np.add.at(made, patient, X[:, :, None] * X[:, None, :])
+    for w in W:
+        made -= w[:-1].T[:, :, None] * w[:-1].T[:, None, :]
+    return made / variance
 
 
 def unpack(theta: Floats, q: int) -> tuple[Floats, Floats]:

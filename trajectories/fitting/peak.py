@@ -10,7 +10,7 @@ import numpy as np
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.base import Floats, Ints
 
-__all__ = ["Peak", "ascend", "climb", "curvature", "derivatives"]
+__all__ = ["Peak", "ascend", "by_differences", "climb", "curvature", "derivatives"]
 
 type Function = Callable[[Floats], float]
 
@@ -163,3 +163,14 @@ def curvature(gradient: Callable[[Floats], Floats], theta: Floats, free: Ints) -
     steps = STEP * np.eye(len(theta))[free]
     columns = np.stack([(gradient(theta - e) - gradient(theta + e))[free] / (2 * STEP) for e in steps])
     return np.asarray((columns + columns.T) / 2)
+
+
+def by_differences(scores: Callable[[Floats], Floats], theta: Floats) -> Floats:
+    """Minus the derivatives of the scores of patients (… × parameters), by central differences: … × parameters × parameters.
+
+    >>> by_differences(lambda x: -np.outer([1.0, 3.0], x**2) / 2, np.array([1.0, 2.0])).round(6).diagonal(axis1=1, axis2=2).tolist()
+    [[1.0, 2.0], [3.0, 6.0]]
+    """
+    steps = STEP * np.eye(len(theta))
+    made = np.stack([(scores(theta - e) - scores(theta + e)) / (2 * STEP) for e in steps], axis=-1)
+    return np.asarray((made + np.swapaxes(made, -1, -2)) / 2)

@@ -212,11 +212,11 @@ class PointFit:
         return frame
 
     def _few(self, robust: bool) -> tuple[str, ...]:
-        """Say that a sandwich is too small in a small cohort; a GEE says so in its own notes."""
+        """Say that a sandwich is rough in a small cohort; a GEE says so in its own notes."""
         n = self.design.n_patients
         if not (robust or self.weights is not None) or self.method == "gee" or n >= FEW_PATIENTS:
             return ()
-        return (f"robust standard errors are too small with few patients ({n})",)
+        return (f"robust standard errors are rough with few patients ({n})",)
 
     def _frame(self, ci: float, robust: bool) -> pd.DataFrame:
         if isinstance(self.solution, MarginalFit):

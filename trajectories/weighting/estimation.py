@@ -17,9 +17,12 @@ __all__ = ["MOST", "of_propensities", "of_scales", "of_tilts", "together"]
 type Floats = NDArray[np.float64]
 type Made = Callable[[Floats], tuple[Floats, Floats]]
 
-MOST = 0.75
-"""The largest share of the information in any direction that a patient is taken to hold: what hangs on one patient alone has no finite error
-without him. Source: Fay and Graubard (2001), Biometrics 57:1198, doi:10.1111/j.0006-341X.2001.01198.x."""
+MOST = 0.5
+"""The largest share of the information in any direction that a patient is taken to hold, so that no step is more than doubled: what hangs on
+one patient alone, such as a cutpoint to a level that he alone had, has no finite error without him.
+
+Source: a bound, by which they too let no step be more than doubled, is in Fay and Graubard (2001), Biometrics 57:1198,
+doi:10.1111/j.0006-341X.2001.01198.x."""
 
 
 def of_propensities(scores: Propensity, X: Floats, patients: pd.Index, made: Made) -> Estimation:
