@@ -47,7 +47,7 @@ def shares() -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     table, influences = weighted_shares(
         patients, PatientGroups(by="arm", names=ARMS, code=CODE), WEIGHTED, ci=0.95
     )
-    return table.assign(group=ARMS), influences
+    return table.assign(group=ARMS, suppressed=False), influences
 
 
 def test_weighted_shares_are_those_of_r():
@@ -247,6 +247,19 @@ def test_who_has_no_weight_is_left_out_and_counted(cohort):
     assert rates.rates["patients"].sum() == 200
     hidden = tj.annualised_relapse_rate(cohort, weights=weights, suppress_below=5)
     assert "left out: some patients" in " ".join(str(hidden).split())
+
+
+def test_small_counts_hide_weighted_shares_and_their_differences(cohort, overlap):
+    found = neda2(cohort, weights=overlap, suppress_below=23)
+    hidden = found.to_frame().set_index("group")["suppressed"]
+    assert hidden["ocrelizumab"]
+    assert (
+        found.to_frame().set_index("group").loc[hidden, ["proportion", "km", "highest"]].isna().all(axis=None)
+    )
+    apart = found.difference(reference="ocrelizumab")
+    assert apart["suppressed"].all()
+    assert apart[["difference", "lower", "upper"]].isna().all(axis=None)
+    assert "nan" not in str(found)
 
 
 def test_what_cannot_be_weighted_says_so(cohort, overlap):

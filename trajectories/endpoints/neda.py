@@ -24,6 +24,11 @@ from trajectories.suppression import check_limit
 
 __all__ = ["Neda3", "neda3"]
 
+_WEIGHTED = (
+    "Weighted among evaluable: Σ w NEDA / Σ w evaluable, with limits on the logit scale. The limits of a difference are made of those of "
+    "the two groups, squared and added, less what the two have in common (Zou 2007)."
+)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Neda3:
@@ -91,7 +96,7 @@ class Neda3:
         Returns
         -------
         Two rows a group other than the reference: `group`, `reference`, `of` ("among evaluable" or "Kaplan-Meier"), `difference`, `lower`,
-        `upper`. The limits are made of those of the two groups (squared and added; unweighted among evaluable this is Newcombe's
+        `upper`, `suppressed`. The limits are made of those of the two groups (squared and added; unweighted among evaluable this is Newcombe's
         interval), with the correlation of the two where weights were estimated together; missing where one is.
 
         Raises
@@ -276,6 +281,7 @@ def neda3(
         notes=(
             *neda_notes(cohort, chosen, rule_name=rule_name, tolerance=tolerance, mri_from=mri_from),
             *groups.note(),
+            *((_WEIGHTED,) if weighted is not None else ()),
             *said,
         ),
         influences=influences,

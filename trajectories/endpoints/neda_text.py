@@ -156,6 +156,8 @@ def _activity_cell(row: pd.Series) -> str:
 
 
 def _difference(row: pd.Series) -> str:
+    if row["suppressed"]:
+        return HIDDEN
     limits = interval(100 * row["lower"], 100 * row["upper"], 0)
     return f"{_percent(row['difference'])} ({limits})"
 

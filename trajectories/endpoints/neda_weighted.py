@@ -102,6 +102,7 @@ def share_differences(table: pd.DataFrame, influences: Mapping[str, Floats], ref
                     "difference": one[0] - other[0],
                     "lower": lower,
                     "upper": upper,
+                    "suppressed": bool(row["suppressed"] or base["suppressed"]),
                 }
             )
     return pd.DataFrame(rows)
