@@ -277,6 +277,37 @@ def normal(z):
     return ndtr(z)
 
 
+def test_a_stabilisation_is_compared_over_the_target_of_weights_part_by_part(adjusted, overlap):
+    stable = tj.stabilisation(adjusted, at=2.0, margin=0.5)
+    found = tj.contrast(stable, *PAIR, weights=overlap).estimates
+    change = tj.contrast(tj.change(adjusted, 2.0), *PAIR, weights=overlap)
+    np.testing.assert_array_equal(found["change"].draws, change.draws.isel(years=0))
+    there = tj.stabilisation(adjusted, at=2.0, margin=0.5, target=overlap).estimates["worse (two visits)"]
+    by_hand = there.draws.sel(arm="alemtuzumab") - there.draws.sel(arm="fingolimod")
+    worse = found["worse (two visits)"]
+    np.testing.assert_allclose(worse.draws, by_hand, atol=1e-12)
+    assert "is worse from the observed baseline EDSS to 2 years by rule TRIAL, judged by two visits" in (
+        worse.definition
+    )
+    assert any("alemtuzumab 126 patients in the model, 133 weighted" in said for said in worse.caveats)
+    everyone = tj.contrast(stable, *PAIR).estimates["worse (two visits)"]
+    assert abs(float((everyone.draws - worse.draws).mean())) > 1e-4, "the target should matter"
+
+
+def test_a_bootstrap_of_a_stabilisation_is_centred_on_its_estimate(adjusted, overlap):
+    stable = tj.stabilisation(adjusted, at=2.0, margin=0.5)
+    how = {"weights": overlap, "bootstrap": Bootstrap(n=50, seed=1)}
+    found = tj.contrast(stable, *PAIR, **how).estimates
+    alone = tj.contrast(tj.change(adjusted, 2.0), *PAIR, **how)
+    np.testing.assert_allclose(found["change"].draws, alone.draws.isel(years=0), atol=1e-12)
+    normal = tj.contrast(stable, *PAIR, weights=overlap).estimates["worse (two visits)"].draws
+    drawn = found["worse (two visits)"].draws
+    assert float(drawn.mean()) == pytest.approx(float(normal.mean()), abs=0.01)
+    assert float(drawn.std()) == pytest.approx(
+        float(normal.std()), rel=0.4
+    )  # 50 replicates: 10 %; a robust error
+
+
 # --- the other way round --------------------------------------------------------------------------------------------
 
 
@@ -561,7 +592,7 @@ def test_impossible_contrasts_are_refused_in_words(cohort, some, adjusted, rates
         (tj.expected_edss(adjusted, 0.0), {"weights": overlap, "augmented": True}, ValueError, "was seen within 0.25 years"),
         (replace(edss, asked=None), {"weights": overlap}, TypeError, "cannot be standardised anew"),
         (ratio, {"weights": overlap, "over": "period"}, TypeError, "cannot be standardised anew"),
-        (tj.stabilisation(adjusted, at=2.0, margin=0.5), {"weights": overlap}, TypeError, "a Stabilisation has several parts"),
+        (tj.stabilisation(adjusted, at=2.0, margin=0.5), {"weights": overlap, "augmented": True}, TypeError, "a Stabilisation has"),
     ]  # fmt: skip
     for estimate, options, error, message in bad:
         with pytest.raises(error, match=message):

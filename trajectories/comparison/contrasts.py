@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, overload
 
@@ -52,6 +53,9 @@ def contrast(
     *,
     over: str = ...,
     scale: Literal["difference", "ratio"] = ...,
+    target: str | None = ...,
+    weights: Weights | None = ...,
+    bootstrap: Bootstrap | None = ...,
 ) -> EstimateSet: ...
 def contrast(
     estimate: Estimate | Stabilisation,
@@ -101,8 +105,9 @@ def contrast(
         probability of still being followed at the time, given the history up to it, times that of a visit among those who are.
     bootstrap
         For maximum likelihood: weights, outcome model and standardisation estimated again in every replicate, clustered by patient. Without
-        it draws are from the normal approximation of the fit, or of the patients' influence when augmented, which allows for the estimation of
-        propensities; matched sets, balancing and trimmed weights are taken as known, and so is the target of the fit's own.
+        it draws are from the normal approximation of the fit, or when augmented of what leaving each patient out does to the arms' values,
+        through the weights that were estimated too (an approximate jackknife); matched sets are taken as known, and so is the target of a
+        contrast that is not augmented.
 
     Returns
     -------
@@ -142,10 +147,20 @@ def contrast(
     if target is None and weights is None and not augmented and bootstrap is None:
         return _by_draw(estimate, level, reference, over, scale)
     if isinstance(estimate, Stabilisation):
-        raise TypeError(
-            "a Stabilisation has several parts, of which only the change has an observed counterpart: contrast tj.change(fit, at), or give "
-            "tj.stabilisation the target."
-        )
+        if augmented:
+            raise TypeError(
+                "a Stabilisation has several parts, of which only the change has an observed counterpart to augment with: contrast "
+                "tj.change(fit, at)."
+            )
+        change, patients = (
+            contrast(
+                part, level, reference, over=over, scale=scale, target=target, weights=weights, bootstrap=bootstrap
+            )
+            for part in (estimate.change, estimate.patients)
+        )  # fmt: skip
+        said = change.definition.replace("at the time", f"at {estimate.at:g} years")
+        change = replace(change, draws=change.draws.isel(years=0, drop=True), definition=said)
+        return _set(estimate, level, reference, estimate.parts(change, patients))
     if estimate.asked is None or over != "arm":
         raise TypeError(
             f"{estimate.name} cannot be standardised anew: take an estimand of a fit, such as tj.change(fit, 2.0), and compare arms."
@@ -236,8 +251,12 @@ def _by_draw(
             name: compared(part, level, reference, over, scale, said)
             for name, part in estimate.estimates.items()
         }
-        return EstimateSet(title=f"{level} compared with {reference}: {estimate.title}", estimates=parts)
+        return _set(estimate, level, reference, parts)
     return compared(estimate, level, reference, over, scale, _descriptive(estimate, level, reference, over))
+
+
+def _set(estimate: Stabilisation, level: str, reference: str, parts: Mapping[str, Estimate]) -> EstimateSet:
+    return EstimateSet(title=f"{level} compared with {reference}: {estimate.title}", estimates=parts)
 
 
 def _descriptive(estimate: Estimate, level: str, reference: str, over: str) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,13 @@ import xarray as xr
 
 from trajectories import edss
 from trajectories.caveats import converged, warning_lines
-from trajectories.estimands.over_time import BASELINE, change, change_definition, from_observed_baseline
+from trajectories.estimands.over_time import (
+    BASELINE,
+    baseline_caveats,
+    change,
+    change_definition,
+    from_observed_baseline,
+)
 from trajectories.estimands.population import (
     Fitted,
     Population,
@@ -21,7 +27,7 @@ from trajectories.estimands.population import (
     labelled_draws,
     population_of,
 )
-from trajectories.estimate import Estimate, check_ci
+from trajectories.estimate import Estimate, Question, check_ci
 from trajectories.models.base import EdssModel, Floats
 from trajectories.models.blocks.averaging import flat, some_samples
 
@@ -29,6 +35,8 @@ __all__ = ["Stabilisation", "stabilisation"]
 
 OUTCOMES = ("worse", "stable", "improved")
 BASES = ("expected change", "two visits")
+PATIENTS = "patients worse, stable, improved"
+JUDGED = "judged by the patient's expected change and by two visits"
 
 NO_PATIENT_SLOPE = (
     "no patient effect of the formula changes with time, so the model expects the same change of everybody in an arm (up to covariates "
@@ -79,17 +87,21 @@ class Stabilisation:
     @property
     def estimates(self) -> Mapping[str, Estimate]:
         """The change and each patient probability on its own, by name."""
-        parts = {"change": self.change}
+        return self.parts(self.change, self.patients)
+
+    def parts(self, change: Estimate, patients: Estimate) -> Mapping[str, Estimate]:
+        """A change and probabilities of patients, or contrasts of them, each on its own, by name."""
+        parts = {"change": change}
         for basis in BASES:
             for outcome in OUTCOMES:
-                draws = self.patients.draws.sel(basis=basis, outcome=outcome, drop=True)
-                parts[f"{outcome} ({basis})"] = Estimate(
-                    name=f"probability of {outcome} ({basis})",
-                    draws=draws,
-                    unit="probability",
-                    definition=f"Probability that a new patient is {outcome}, judged by {basis}, rule {self.rule.name}.",
-                    source=self.patients.source,
-                    caveats=self.patients.caveats,
+                parts[f"{outcome} ({basis})"] = replace(
+                    patients,
+                    name=patients.name.replace(PATIENTS, f"probability of {outcome} ({basis})"),
+                    draws=patients.draws.sel(basis=basis, outcome=outcome, drop=True),
+                    definition=patients.definition.replace("worse, stable or improved", outcome).replace(
+                        JUDGED, f"judged by {basis}"
+                    ),
+                    asked=None,
                 )
         return parts
 
@@ -244,41 +256,52 @@ def stabilisation(
         raise ValueError(f"margin must be a positive number of EDSS points, not {margin}.")
     if at == since:
         raise ValueError(f"at and since must differ; both are {at:g} years.")
-    model = edss_model(fit)
-    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
     group = change(fit, at, since=since, target=target, seed=seed)
-    arms = arms_of(fit.design)
-    cells = np.stack(
-        [_chances(people, model, parameters, arm, (since, at), rule, seed) for arm in arms], axis=1
-    )
-    start = "the observed baseline EDSS" if from_observed_baseline(fit.design, since) else f"{since:g}"
-    coords = {"arm": arms, "basis": list(BASES), "outcome": list(OUTCOMES)}
-    patients = Estimate(
-        name="patients worse, stable, improved",
-        draws=labelled_draws(cells, parameters, coords),
-        unit="probability",
-        definition=(
-            f"Probability that a new patient like {people.words} is worse, stable or improved from {start} to {at:g} years by "
-            f"rule {rule.name}, judged by the patient's expected change and by two visits."
-        ),
-        source=fit.description,
-        caveats=(*group.caveats, *_without_slope(people, (since, at))),
-    )
-    draws = group.draws.isel(years=0, drop=True)
     whole = Estimate(
-        name=group.name, draws=draws, unit=group.unit, source=group.source, caveats=group.caveats, null=0.0,
-        higher_is_worse=True,
-        definition=change_definition(people, f"{at:g} years", since),
+        name=group.name, draws=group.draws.isel(years=0, drop=True), unit=group.unit, source=group.source, caveats=group.caveats,
+        null=0.0, higher_is_worse=True,
+        definition=change_definition(population_of(fit, target, seed), f"{at:g} years", since),
         asked=group.asked,
     )  # fmt: skip
     return Stabilisation(
         change=whole,
-        patients=patients,
+        patients=_patients(fit, at=at, since=since, rule=rule, target=target, seed=seed),
         at=at,
         since=since,
         margin=margin,
         rule=rule,
         untreated_drift=untreated_drift,
+    )
+
+
+def _patients(
+    fit: Fitted, *, at: float, since: float, rule: edss.ChangeRule, target: Target, seed: int
+) -> Estimate:
+    """Probabilities that a new patient is worse, stable or improved: chain × draw × arm × basis × outcome."""
+    model = edss_model(fit)
+    parameters, people = fit.draws(seed=seed), population_of(fit, target, seed)
+    arms = arms_of(fit.design)
+    cells = np.stack(
+        [_chances(people, model, parameters, arm, (since, at), rule, seed) for arm in arms], axis=1
+    )
+    start = "the observed baseline EDSS" if from_observed_baseline(fit.design, since) else f"{since:g}"
+    return Estimate(
+        name=PATIENTS,
+        draws=labelled_draws(
+            cells, parameters, {"arm": arms, "basis": list(BASES), "outcome": list(OUTCOMES)}
+        ),
+        unit="probability",
+        definition=(
+            f"Probability that a new patient like {people.words} is worse, stable or improved from {start} to {at:g} years by "
+            f"rule {rule.name}, {JUDGED}."
+        ),
+        source=fit.description,
+        caveats=(*fit.caveats, *baseline_caveats(fit.design, since), *_without_slope(people, (since, at))),
+        asked=Question(
+            verb=_patients,
+            fit=fit,
+            options={"at": at, "since": since, "rule": rule, "target": target, "seed": seed},
+        ),
     )
 
 

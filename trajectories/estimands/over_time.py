@@ -324,7 +324,7 @@ def change(
         unit="EDSS points",
         definition=change_definition(people, "the time", since, given=BASELINE in (by or {})),
         source=fit.description,
-        caveats=(*fit.caveats, *_baseline_caveats(fit.design, since)),
+        caveats=(*fit.caveats, *baseline_caveats(fit.design, since)),
         null=0.0,
         higher_is_worse=True,
         asked=Question(
@@ -349,7 +349,7 @@ def from_observed_baseline(design: Design, since: float) -> bool:
     return since == 0 and BASELINE in design.formula.columns
 
 
-def _baseline_caveats(design: Design, since: float) -> tuple[str, ...]:
+def baseline_caveats(design: Design, since: float) -> tuple[str, ...]:
     if BASELINE not in design.formula.columns or since > 0:
         return ()
     if since == 0:

@@ -94,9 +94,7 @@ class PointFit:
         simulated = (SIMULATED,) if self.design.simulated else ()
         # a classical fit of counts says in its own notes what it makes of several rows a patient
         limits = () if isinstance(self.solution, CountFit) else self.model.limitations(self.design)
-        weighted = (
-            () if self.weights is None else (_weighted(self.weights, self.method), *self.weights.caveats)
-        )
+        weighted = () if self.weights is None else (_weighted(self.weights), *self.weights.caveats)
         groups = group_notes(self.design)
         said = (*simulated, *self.design.excluded, *limits, *groups, *self.solution.notes, *weighted)
         return tuple(dict.fromkeys(said))
@@ -192,7 +190,8 @@ class PointFit:
         ci
             Probability of the Wald interval: of a standard deviation or dispersion on the log scale, of a correlation on Fisher's.
         robust
-            Standard errors from the patients' scores (a sandwich, clustered by patient), for fits with the effects integrated out.
+            Standard errors from the patients' scores (clustered by patient, as if each were left out in turn), for fits with the effects
+            integrated out.
 
         Returns
         -------
@@ -282,8 +281,9 @@ def maximise(
     weights
         What each patient counts, from `tj.weights` and its relatives: Σ_i w_i log L_i is maximised, with L_i the patient's integral, as the
         rows inside it are one person's. Patients without a weight, or with 0, are left out and counted. Standard errors are then
-        the sandwich, clustered by patient. It allows for the estimation of propensities; matched sets, balancing and trimmed weights are
-        taken as known, and by a GEE all are.
+        robust, clustered by patient and as if each were left out in turn (Mancl and DeRouen), as plain sandwiches are too small where a few
+        patients have much of the weight. They allow for the estimation of propensities and of balancing, also of trimmed and capped weights;
+        matched sets and weights by hand are taken as known.
     progress
         Whether to show, in a terminal, how far a search with integrals is.
 
@@ -376,11 +376,11 @@ def _of_patients(weights: Weights, design: Design) -> PatientWeights:
     )
 
 
-def _weighted(weights: Weights, method: Method) -> str:
+def _weighted(weights: Weights) -> str:
     return f"weighted: {weights.description} Standard errors are robust and " + (
         "take the weights as known; a bootstrap that makes them anew (tj.contrast) allows for their estimation"
-        if weights.estimation is None or method == "gee"
-        else "allow for the estimation of the propensities"
+        if weights.estimation is None
+        else "allow for the estimation of the weights"
     )
 
 
