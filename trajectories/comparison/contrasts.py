@@ -158,8 +158,8 @@ def contrast(
             )
             for part in (estimate.change, estimate.patients)
         )  # fmt: skip
-        said = change.definition.replace("at the time", f"at {estimate.at:g} years")
-        change = replace(change, draws=change.draws.isel(years=0, drop=True), definition=said)
+        definition = change.definition.replace("at the time", f"at {estimate.at:g} years")
+        change = replace(change, draws=change.draws.isel(years=0, drop=True), definition=definition)
         return _set(estimate, level, reference, estimate.parts(change, patients))
     if estimate.asked is None or over != "arm":
         raise TypeError(
