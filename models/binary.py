@@ -82,7 +82,8 @@ class BinaryMixed(MixedModel):
     Parameters
     ----------
     formula
-        `column ~ fixed terms + (1 + years | patient)`.
+        `column ~ fixed terms + (1 + years | patient)`; `+ (1 | centre)` adds effects of a column of the patients, one a level, from one
+        normal distribution with mean 0, whose estimates are drawn towards each other.
     link
         "logit" or "probit".
     threshold

@@ -115,7 +115,8 @@ class GaussianMixed(EdssModel):
     Parameters
     ----------
     formula
-        `edss ~ fixed terms + (1 + years | patient)`.
+        `edss ~ fixed terms + (1 + years | patient)`; `+ (1 | centre)` adds effects of a column of the patients, one a level, from one
+        normal distribution with mean 0, whose estimates are drawn towards each other.
     residuals
         "independent", or "ar1": correlated in continuous time within a patient.
     prior

@@ -64,7 +64,8 @@ class LesionCounts(CountModel):
     Parameters
     ----------
     formula
-        `gd_count ~ fixed terms + (1 | patient)` or `new_t2 ~ …`. Besides the patients' covariates it may name `arm`, `years` (since the
+        `gd_count ~ fixed terms + (1 | patient)` or `new_t2 ~ …`, and `+ (1 | centre)` for effects of a column of the patients, one a level,
+        from one normal distribution. Besides the patients' covariates it may name `arm`, `years` (since the
         index date), `period` ("before", for scans at or before time 0, or "after"), `window` (the year since time 0) and columns of
         the scans.
     family

@@ -121,7 +121,8 @@ class OrdinalMixed(EdssModel):
     Parameters
     ----------
     formula
-        `edss ~ fixed terms + (1 + years | patient)`.
+        `edss ~ fixed terms + (1 + years | patient)`; `+ (1 | centre)` adds effects of a column of the patients, one a level, from one
+        normal distribution with mean 0, whose estimates are drawn towards each other.
     link
         "logit" (coefficients are log odds ratios) or "probit".
     visit_effects

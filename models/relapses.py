@@ -56,7 +56,8 @@ class RelapseCounts(CountModel):
     Parameters
     ----------
     formula
-        `relapses ~ fixed terms`, with `+ (1 | patient)` where patients have several windows. Besides the patients' covariates it
+        `relapses ~ fixed terms`, with `+ (1 | patient)` where patients have several windows, and `+ (1 | centre)` for effects of a
+        column of the patients, one a level, from one normal distribution. Besides the patients' covariates it
         may name `arm`, `period` ("before" or "after" the index date), `window` and `years` (middle of the window's observed time).
     family
         "negative binomial", or "poisson" (α = 0).

@@ -20,10 +20,13 @@ from scipy import stats
 
 import trajectories as tj
 from trajectories import models, priors
+from trajectories.fitting.approximate import _Density, _peak, _resampled
+from trajectories.fitting.grouped_gaussian import Grouped, _to_user
 from trajectories.fitting.left_out import without
 from trajectories.fitting.mixedlm import fit_mixedlm
 from trajectories.fitting.patient_terms import terms_by_patient
 from trajectories.formulas import FormulaError, parse, variables
+from trajectories.models.blocks.group_effects import SIGNED, signed_together
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hand_made import QUICK, internal_draws
@@ -143,6 +146,7 @@ REFUSED = {
     "edss ~ C(doctor) + (1 | doctor) + (1 | patient)": "doctor is a covariate of",
     "edss ~ (1 | centre) + (1 | same_centre) + (1 | patient)": "centre and same_centre divide the patients alike",
     "edss ~ (1 | number) + (1 | patient)": "every patient has another number",
+    "edss ~ (1 | decimal) + (1 | patient)": "'decimal' has fractions, such as 0.5, and levels of '(1 | decimal)' are whole",
     "edss ~ (1 | one) + (1 | patient)": "'one' is the same (1) in every row",
     "edss ~ (1 | word) + (1 | patient)": "'word' is the same (all) in every row",
 }
@@ -152,10 +156,14 @@ REFUSED = {
 def test_refusal_says_what_and_what_to_write(text):
     people = cohort().patients
     more = people.assign(
-        same_centre=people["centre"].str.lower(), number=np.arange(len(people)), one=1, word="all"
+        same_centre=people["centre"].str.lower(),
+        number=np.arange(len(people)),
+        one=1,
+        word="all",
+        decimal=people["doctor"] / 2,
     )
-    columns = ["patient", "arm", "age", "centre", "country", "doctor", "same_centre", "number", "one", "word"]
-    changed = tj.read_cohort(cohort().visits[["patient", "day", "edss"]], patients=more[columns])
+    more = more.drop(columns=[name for name in more if name.startswith(("followup", "edss_", "relapses_"))])
+    changed = tj.read_cohort(cohort().visits[["patient", "day", "edss"]], patients=more)
     with pytest.raises(FormulaError, match=re.escape(REFUSED[text])):
         models.GaussianMixed(text).design(changed)
 
@@ -280,6 +288,59 @@ def test_a_saved_fit_comes_back(tmp_path):
     xr.testing.assert_identical(loaded.parameters, drawn.parameters)
     np.testing.assert_array_equal(loaded.design.formula.matrices.X, drawn.design.formula.matrices.X)
     assert loaded.caveats == drawn.caveats
+
+
+def test_nuts_gives_effects_of_normal_theory_at_its_standard_deviations():
+    """Given the standard deviations effects are normal, by Henderson's equations (the priors of coefficients are wide): averaged over the
+    draws of these, their means and variances are those of NUTS, up to its error (an effective size of at least 150: 0.25 sd, 20 %)."""
+    fit = tj.sample(
+        models.GaussianMixed(FORMULAS["crossed"]), cohort(),
+        draws=500, tune=500, chains=2, seed=1, progress=False, accept_problems=True,
+    )  # fmt: skip
+    assert fit.summary()["r_hat"].max() < 1.03
+    at = fit.parameters.stack(sample=("chain", "draw")).transpose("sample", ...)
+    theta = np.column_stack([at["patient_sd"], np.log(at["residual_sd"]), at["group_sd"]])[::10]
+    likelihood = Grouped.of(fit.design, reml=True)
+    means, variances = [], []
+    for one in theta:
+        solution, scale = likelihood.solve(one), _to_user(fit.design) * likelihood.scale(one)
+        means.append((scale @ solution.effects)[1:])
+        variances.append(np.diag(scale @ solution.covariance @ scale.T)[1:])
+    sd = np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
+    drawn = at["coefficients"].to_numpy()
+    assert (np.abs(drawn.mean(axis=0) - np.mean(means, axis=0)) / sd).max() < 0.25
+    np.testing.assert_allclose(drawn.std(axis=0), sd, rtol=0.2)
+    reml = tj.maximise(models.GaussianMixed(FORMULAS["crossed"]), cohort(), method="reml")
+    for name in ("sd(centre)", "sd(start_year)"):
+        lower, upper = fit.summary().loc[name, ["lower", "upper"]]
+        assert lower < reml.summary().loc[name, "estimate"] < upper
+
+
+def test_importance_resampling_counts_both_signs_of_a_standard_deviation_once():
+    """y_l = s v_l + e, e ~ N(0, ½²): p(|s| | y) by quadrature of N(y_l; 0, s² + ¼), where 0 is within reach."""
+    y, noise = np.array([0.9, -0.4, 0.1, -0.7, 0.5]), 0.5
+
+    def value(x):
+        residual = y - x[0] * x[1:]
+        log_p = -0.5 * (x @ x + residual @ residual / noise**2)
+        return float(log_p), -x + np.append(residual @ x[1:], x[0] * residual) / noise**2
+
+    density = _Density(
+        start=np.full(6, 0.1),
+        value=value,
+        many=lambda xs: np.array([value(x)[0] for x in xs]),
+        variables=lambda xs: {"all": xs},
+        signed=signed_together({SIGNED: np.array([0]), "group_effects_0": np.arange(1, 6)}),
+    )
+    drawn, _, _ = _resampled(density, *_peak(density), 20000, np.random.default_rng(1))
+    grid = np.linspace(0, 6, 6001)
+    p = np.exp(-0.5 * grid**2 + stats.norm(0, np.sqrt(grid**2 + noise**2)[:, None]).logpdf(y).sum(axis=1))
+    p /= p.sum()
+    assert (drawn[:, 0] >= 0).all()
+    assert drawn[:, 0].mean() == pytest.approx(p @ grid, abs=0.015)
+    for share in (0.1, 0.5, 0.9):
+        expected = grid[np.searchsorted(np.cumsum(p), share)]
+        assert np.quantile(drawn[:, 0], share) == pytest.approx(expected, abs=0.03)
 
 
 # --- maximum likelihood of the Gaussian model -----------------------------------------------------------------------

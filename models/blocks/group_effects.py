@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.models.base import Design, Floats
+from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.data import data
 from trajectories.priors import Exponential, HalfNormal
 
-__all__ = ["group_notes", "group_values", "group_variables", "labelled_sd"]
+__all__ = ["group_notes", "group_values", "group_variables", "labelled_sd", "signed_together"]
 
 # Levels below which it is said that they are few.
 FEW = 5
@@ -53,6 +53,11 @@ def group_values(
         s = signed[..., k, None]
         effects.append(s / _stretch(s, share, _scale(prior)) * np.asarray(draws[_name(k)]))
     return np.abs(signed), effects
+
+
+def signed_together(places: Mapping[str, Ints]) -> list[Ints]:
+    """The standard deviation of each group and its effects, which may change sign together, from the places of variables in a vector."""
+    return [np.append(place, places[_name(k)]) for k, place in enumerate(places.get(SIGNED, []))]
 
 
 def labelled_sd(sd: Floats | None, design: Design) -> dict[str, tuple[tuple[str, list[Any]], Floats]]:

@@ -76,7 +76,8 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
     """Compare the calendar years in which the arms started treatment.
 
     overlap_ab = Σ_year min(share_a(year), share_b(year)). Calendar time is a common cause of treatment choice (drugs are licensed and go out
-    of use) and outcome: adjust by `start_year` (`tj.with_history`). A centre is a covariate too, or a cluster: `tj.Bootstrap(cluster="centre")`.
+    of use) and outcome: adjust by `start_year` (`tj.with_history`), as a trend, or year by year: a column of whole years, `(1 | year)`. A centre
+    is a covariate, has effects drawn from one distribution, `(1 | centre)`, or is a cluster: `tj.Bootstrap(cluster="centre")`.
 
     Parameters
     ----------

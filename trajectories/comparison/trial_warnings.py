@@ -80,7 +80,8 @@ def _covariates(cohort: Cohort, adjusted: Collection[str], centre: str) -> list[
         said.append("Not adjusted for calendar time (start_year, from tj.with_history).")
     if centre in cohort.patients and centre not in adjusted:
         said.append(
-            f"Not adjusted for {centre}: name it in the formulas, or draw centres together, tj.Bootstrap(cluster={centre!r})."
+            f"Not adjusted for {centre}: name it in the formulas, as a covariate or with effects of its levels, '(1 | {centre})', or draw "
+            f"centres together, tj.Bootstrap(cluster={centre!r})."
         )
     return said
 

@@ -77,6 +77,13 @@ def group_of(name: str, column: pd.Series) -> Group:
             f"{name!r} is the same ({', '.join(present)}) in every row, so effects of '(1 | {name})' have no standard deviation: leave "
             "it out of the formula."
         )
+    if _is_number(column):
+        fractions = column[column.to_numpy(dtype=float) % 1 != 0]
+        if len(fractions):
+            raise FormulaError(
+                f"{name!r} has fractions, such as {fractions.iloc[0]:g}, and levels of '(1 | {name})' are whole numbers or words: round it into "
+                "a column of its own first, as dates of start to calendar years."
+            )
     return Group(name=name, levels=tuple(level for level in level_order(column) if level in present))
 
 
