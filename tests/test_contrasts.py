@@ -557,7 +557,7 @@ def test_by_covariates_with_weights(cohort, overlap, counted):
     drawn = tj.contrast(
         tj.relapse_rate(rate.asked.fit, by={"sex": ["F", "M"]}), "new", "old", scale="ratio", weights=weights, bootstrap=Bootstrap(n=50)
     )  # fmt: skip
-    expected = b["arm[new]"] + np.array([0.0, b["arm[new]:sex[M]"]])
+    expected = -b["arm[old]"] - np.array([0.0, b["arm[old]:sex[M]"]])
     assert np.log(drawn.draws).mean("draw").to_numpy().ravel() == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ValueError, match="by covariates cannot be augmented"):
         tj.contrast(tj.expected_edss(fit, 2.0, by=by), *PAIR, weights=overlap, augmented=True)
