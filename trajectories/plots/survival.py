@@ -65,7 +65,7 @@ def kaplan_meier(curves: KaplanMeier, *, interval: bool = True) -> Figure:
         figure, axes = sheet(
             title=f"Time to {setting.event}\n{_size(curves.medians['patients'], curves.medians['events'], setting)}",
             warnings=warnings_of(simulated=setting.simulated),
-            caption=f"Kaplan-Meier estimates with {percent(curves.ci)} log-log intervals{_drawn(interval)}; ticks: "
+            caption=f"{_kind('Kaplan-Meier', curves)} with {percent(curves.ci)} log-log intervals{_drawn(interval)}; ticks: "
             f"censored patients. {_UNTIL}; events count {setting.timing}. {_below(setting)} Rule: {setting.rule}.",
             width=_width(arms),
             height=2.5 + 0.12 * len(arms),
@@ -123,7 +123,7 @@ def cumulative_incidence(
         figure, axes = sheet(
             title=f"Cumulative incidence of {setting.event}\n{_size(start['at_risk'], had, setting)}",
             warnings=warnings_of(simulated=setting.simulated),
-            caption=f"Aalen-Johansen estimates with {percent(curves.ci)} log-log intervals{_drawn(interval)}; a patient counts "
+            caption=f"{_kind('Aalen-Johansen', curves)} with {percent(curves.ci)} log-log intervals{_drawn(interval)}; a patient counts "
             f"under the event that came first. {_UNTIL}; events count {setting.timing}. {_below(setting)} Rule: {setting.rule}.",
             width=DOUBLE if len(chosen) > 1 else _width(arms),
             height=2.5 + 0.12 * len(arms),
@@ -191,6 +191,15 @@ def _size(patients: pd.Series, events: pd.Series, setting: Setting) -> str:
 
 def _drawn(interval: bool) -> str:
     return " (shaded; none before the first event)" if interval else " (not drawn)"
+
+
+def _kind(name: str, curves: KaplanMeier | CumulativeIncidence) -> str:
+    """What is drawn: with weights, what the numbers still count."""
+    return (
+        f"{name} estimates of weighted patients (numbers are of patients)"
+        if curves.slopes
+        else f"{name} estimates"
+    )
 
 
 def _below(setting: Setting) -> str:
