@@ -1,5 +1,6 @@
 """Multiple imputation and Rubin's rules: against R's mice, and against known truth where values are missing at random."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import trajectories as tj
 from trajectories.caveats import Doubt, Mark, marks_of, not_converged
 from trajectories.comparison.pooling import pooled, rubin
 from trajectories.estimate import Estimate
-from trajectories.weighting import WeightingError
+from trajectories.weighting import SparseDonorsWarning, WeightingError
+from trajectories.weighting.donors import Matched, donated, sparse
 from trajectories.weighting.imputation import Imputed, impute
 
 REFERENCE = Path(__file__).parent / "reference"
 
 
-def cohort_of(n, seed, *, complete=False):
+def cohort_of(n, seed, *, complete=False, lost=0.65):
     """Two arms that differ by 0.5 at the same x; x is missing more often where the outcome is high, which complete cases suffer from."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
@@ -35,7 +37,7 @@ def cohort_of(n, seed, *, complete=False):
     seen.loc[seen["day"] == 365, "edss"] = y  # not on the scale: arithmetic is exact
     table = made.patients.set_index("patient").loc[names].reset_index()
     if not complete:
-        gone = rng.random(n) < np.where(y > 5.3, 0.65, 0.05)
+        gone = rng.random(n) < np.where(y > 5.3, lost, 0.05)
         table.loc[gone, "x"] = np.nan
     y_of = dict(zip(names, y, strict=True))
     seen.loc[seen["day"] == 365, "edss"] = seen.loc[seen["day"] == 365, "patient"].map(y_of)
@@ -177,7 +179,7 @@ class TestPooled:
 
 class TestImpute:
     def test_fills_only_what_was_missing(self):
-        cohort = cohort_of(120, 3)
+        cohort = cohort_of(120, 3, lost=0.4)
         made = impute(cohort, m=3, seed=4)
         empty = cohort.patients["x"].isna().to_numpy()
         assert made.missing.loc["x"].sum() == empty.sum() > 20
@@ -200,7 +202,8 @@ class TestImpute:
         y = cohort.visits.query("day == 365").set_index("patient")["edss"].loc[table["patient"]].to_numpy()
         gone = np.random.default_rng(6).random(1500) < 1 / (1 + np.exp(-2 * (y - 5)))
         table.loc[gone, "kind"] = None
-        made = impute(replace(cohort, patients_table=table), m=4, seed=1)
+        with pytest.warns(SparseDonorsWarning, match="donors of kind are sparse"):
+            made = impute(replace(cohort, patients_table=table), m=4, seed=1)
         shares = pd.concat(
             [one.patients["kind"].value_counts(normalize=True) for one in made.cohorts], axis=1
         ).mean(axis=1)
@@ -221,6 +224,7 @@ class TestImpute:
         assert pooled(filled, mean_of_x).draws.mean().item() == pytest.approx(full, abs=0.04)
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:donors of x are sparse")
     def test_coverage(self):
         """200 replications of 300 patients, a nominal 95 %."""
         covered = [
@@ -278,3 +282,53 @@ class TestImpute:
         cohort = tj.simulated_three_dmts_400()
         with pytest.raises(WeightingError, match=said):
             impute(replace(cohort, patients_table=cohort.patients.assign(**change)), **options)
+
+
+class TestSparseDonors:
+    def test_by_hand(self):
+        """Six have a value, predicted 0 to 5; four lack it, one of them predicted 12: far from the nearest five."""
+        matched = Matched(
+            seen=np.arange(6.0)[:, None], expected=np.array([[2.0], [2.0], [3.0], [12.0]]), donor=np.array([2, 2, 3, 5]), spread=2.0
+        )  # fmt: skip
+        # nearest five of 2: 0 to 4, mean 2; of 3: 1 to 5, mean 3; of 12: 1 to 5, mean 3
+        row = donated({"x": matched}).loc["x"]
+        assert row["shift"] == pytest.approx(9 / 10 / 2)
+        assert row["reused"] == 0
+        often = replace(matched, donor=np.full(7, 4), expected=np.full((7, 1), 4.0))
+        assert donated({"x": often}).loc["x", "reused"] == pytest.approx(7 / 13)
+        two = replace(matched, seen=np.zeros((6, 2)), expected=np.tile([3.0, 4.0], (4, 1)))
+        assert donated({"x": two}).loc["x", "shift"] == pytest.approx(5 * 0.4 / 2)
+
+    def test_each_reason_is_said_and_neither_alone_is_silent(self):
+        table = pd.DataFrame({"shift": [0.019, 0.05, 0.0], "reused": [0.29, 0.0, 0.35]}, index=list("abc"))
+        far, few = sparse(table)
+        assert far.startswith("donors of b are sparse")
+        assert "move its mean by 0.05 SD" in far
+        assert "35% of all patients" not in far
+        assert "35% of all patients have the value of one who gave it more than 5 times" in few
+
+    def test_warned_where_the_effect_is_off_and_not_where_it_is_right(self):
+        """The effect at the same x is 0.5; 90 % of those with a high outcome miss x, or 30 %."""
+        found = {}
+        for lost in (0.9, 0.3):
+            cohorts = [cohort_of(300, 50 + k, lost=lost) for k in range(20)]
+            means, warned = [], 0
+            for k, cohort in enumerate(cohorts):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    filled = impute(cohort, m=5, seed=k)
+                warned += any(issubclass(one.category, SparseDonorsWarning) for one in caught)
+                assert bool(filled.caveats) == bool(caught)
+                means.append(pooled(filled, adjusted).draws.mean().item())
+            found[lost] = np.mean(means), np.std(means) / np.sqrt(20), warned
+        assert found[0.9][0] > 0.5 + 2 * found[0.9][1]
+        assert found[0.9][2] >= 18
+        assert abs(found[0.3][0] - 0.5) < 2 * found[0.3][1]
+        assert found[0.3][2] == 0
+
+    def test_it_is_in_print_and_caveats(self):
+        with pytest.warns(SparseDonorsWarning, match="donors of x are sparse"):
+            made = impute(cohort_of(120, 3, lost=0.95), m=2, seed=1)
+        assert isinstance(made.caveats[0], Doubt)
+        assert str(made.caveats[0]) in " ".join(str(made).split()).replace("- donors", "donors")
+        assert made.donors.index.tolist() == ["x"]

@@ -2,6 +2,7 @@
 
 from trajectories.weighting.balancing import Balance, balance
 from trajectories.weighting.by_hand import weights_of
+from trajectories.weighting.donors import SparseDonorsWarning
 from trajectories.weighting.entropy import entropy_balance
 from trajectories.weighting.errors import InfeasibleError, PositivityError, SeparationError, WeightingError
 from trajectories.weighting.pairs import Matches, match
@@ -16,6 +17,7 @@ __all__ = [
     "PositivityError",
     "Propensity",
     "SeparationError",
+    "SparseDonorsWarning",
     "Trim",
     "WeightingError",
     "Weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trajectories.caveats import SIMULATED
+from trajectories.caveats import SIMULATED, Doubt
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.printing import aligned, sentence
+from trajectories.weighting.donors import Matched, SparseDonorsWarning, donated, nearest_donors, sparse
 from trajectories.weighting.errors import WeightingError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ __all__ = ["Imputed", "impute"]
 type Floats = NDArray[np.float64]
 
 CYCLES = 10
-DONORS = 5
 MOST_LEVELS = 12
 _OWN = ("patient", "arm", "followup_start_day", "followup_end_day")
 _DERIVED = ("edss_baseline", "relapses_year_before")
@@ -59,6 +60,10 @@ class Imputed:
         Of the draws.
     empty
         By column, which rows of the patients table had no value.
+    donors
+        By column: `shift`, the mean difference of the predictions of those without a value from the mean prediction of their 5 donors, times
+        the share of patients without a value, in standard deviations of the known values: how far sparse donors move the mean of the column;
+        `reused`, the share of all patients whose value is that of a donor who gave it more than 5 times in one cohort. Means over cohorts.
 
     Examples
     --------
@@ -81,6 +86,14 @@ class Imputed:
     notes: tuple[str, ...]
     seed: int
     empty: Mapping[str, NDArray[np.bool_]] = field(repr=False)
+    donors: pd.DataFrame = field(
+        repr=False, default_factory=lambda: pd.DataFrame(columns=["shift", "reused"])
+    )
+
+    @property
+    def caveats(self) -> tuple[Doubt, ...]:
+        """Where donors are sparse: what belongs to every report of an estimate made of these cohorts."""
+        return tuple(Doubt(said) for said in sparse(self.donors))
 
     @property
     def m(self) -> int:
@@ -113,7 +126,7 @@ class Imputed:
             *sentence(f"predicted from: arm, {', '.join(dict.fromkeys((*self.columns, *self.predictors)))}", bullet="  "),
             *sentence(f"and from the outcome: {', '.join(self.outcomes) or 'there is none after time 0'}", bullet="  "),
         ]  # fmt: skip
-        for note in (*self.notes, *_ASSUMED):
+        for note in (*self.caveats, *self.notes, *_ASSUMED):
             lines += sentence(note, bullet="  - ")
         return "\n".join(lines)
 
@@ -143,7 +156,12 @@ def impute(
     suffices where one column is incomplete). Categories are matched on the predicted shares of their levels
     together. Values are those of patients alike, so where nearly everybody of one kind misses the value they come from afar (in a simulation of
     300 patients in which 60 % to 90 % with a high outcome missed a confounder, an effect of 0.50 became 0.55; R's mice, matching alike, gave
-    0.54). Predictors are the arm, all other covariates, and the outcome: without it effects of the covariate would be drawn to 0.
+    0.54). That is said, and warned of, where distant donors move the mean of a column by more than 0.02 of its standard deviations, or more
+    than 30 % of all patients have the value of a donor used more than 5 times. In simulations of 35 to 1,000 patients, of whom 10 % to 97 %
+    of one kind missed the confounder, that was so in 42 to 100 % of the cohorts where the effect was off by a tenth or more, and in 0 to 18 %
+    where it was off by less than 0.02, apart from two: 33 % of 35 patients, and 97 % of 1,000 of whom 90 % with a high outcome missed it.
+
+    Predictors are the arm, all other covariates, and the outcome: without it effects of the covariate would be drawn to 0.
 
     Parameters
     ----------
@@ -169,6 +187,11 @@ def impute(
     WeightingError
         If nothing is missing, a column has no value at all or too many levels, an outcome is asked for, or patients with a value are too few.
 
+    Warns
+    -----
+    SparseDonorsWarning
+        If values come from few patients, or from patients who are not alike, as above.
+
     Source: van Buuren and Groothuis-Oudshoorn (2011), Journal of Statistical Software 45(3), doi:10.18637/jss.v045.i03; White, Royston and
     Wood (2011), Statistics in Medicine 30:377, doi:10.1002/sim.4067; by `statsmodels.imputation.mice`, with matching of our own.
 
@@ -188,10 +211,15 @@ def impute(
     others, notes = _predictors(patients, chosen, predictors)
     outcomes = _outcomes(cohort)
     frame, levels = _encoded(patients[["arm", *chosen, *others]], outcomes)
+    completed = [_completed(frame, levels, [seed, k]) for k in range(m)]
     filled = [
-        _filled(cohort, _completed(frame, levels, [seed, k]), chosen, levels, f"{k + 1} of {m}")
-        for k in range(m)
+        _filled(cohort, table, chosen, levels, f"{k + 1} of {m}") for k, (table, _) in enumerate(completed)
     ]
+    donors = (
+        pd.concat([donated(matched) for _, matched in completed]).groupby(level="column").mean().loc[chosen]
+    )
+    for said in sparse(donors):
+        warnings.warn(said, SparseDonorsWarning, stacklevel=2)
     empty = {column: patients[column].isna().to_numpy() for column in chosen}
     arm = patients["arm"].astype(str)
     sizes = {str(name): int(n) for name, n in patients["arm"].value_counts(sort=False).items() if n}
@@ -201,7 +229,7 @@ def impute(
     )
     return Imputed(
         cohorts=tuple(filled), columns=tuple(chosen), missing=missing, sizes=sizes, predictors=tuple(others),
-        outcomes=tuple(_OUTCOMES[name] for name in outcomes), notes=(*notes, *_alone(missing, sizes)), seed=seed, empty=empty,
+        outcomes=tuple(_OUTCOMES[name] for name in outcomes), notes=(*notes, *_alone(missing, sizes)), seed=seed, empty=empty, donors=donors,
     )  # fmt: skip
 
 
@@ -319,16 +347,17 @@ def _encoded(
     return pd.DataFrame({**columns, **outcomes}), levels
 
 
-def _completed(frame: pd.DataFrame, levels: Mapping[str, list[Any]], seed: list[int]) -> pd.DataFrame:
-    """One completed table."""
+def _completed(
+    frame: pd.DataFrame, levels: Mapping[str, list[Any]], seed: list[int]
+) -> tuple[pd.DataFrame, dict[str, Matched]]:
+    """One completed table, and how well those without a value were matched in the last cycle."""
     sizes = {name: len(found) for name, found in levels.items()}
     constant = [name for name in frame if frame[name].nunique() < 2]  # an only arm
     chains = _chains(frame.drop(columns=constant), sizes, np.random.default_rng(seed))
     chains.update_all(
         CYCLES if frame.isna().any().sum() > 1 else 1
     )  # one incomplete column depends on no other
-    completed: pd.DataFrame = chains.data
-    return completed
+    return chains.data, chains.matched
 
 
 def _chains(frame: pd.DataFrame, levels: Mapping[str, int], rng: np.random.Generator) -> MICEData:
@@ -337,6 +366,10 @@ def _chains(frame: pd.DataFrame, levels: Mapping[str, int], rng: np.random.Gener
 
     class Chains(MICEData):  # type: ignore[misc]
         """Its own matching takes tied patients in the order of the table and knows no categories, and its formulas take most of the time."""
+
+        def __init__(self) -> None:
+            super().__init__(frame, rng=rng)
+            self.matched: dict[str, Matched] = {}
 
         def update(self, vname: str) -> None:
             known, unknown = self.ix_obs[vname], self.ix_miss[vname]
@@ -349,14 +382,21 @@ def _chains(frame: pd.DataFrame, levels: Mapping[str, int], rng: np.random.Gener
             targets = (
                 [y] if vname not in levels else [(y == k).astype(float) for k in range(1, levels[vname])]
             )
-            seen, wanted = [], []
+            seen, expected, wanted = [], [], []
             for target in targets:
                 estimated, drawn = _regression(X[known], target, self.rng)
                 seen.append(X[known] @ estimated)
+                expected.append(X[unknown] @ estimated)
                 wanted.append(X[unknown] @ drawn)
-            self._store_changes(vname, y[_donors(np.column_stack(seen), np.column_stack(wanted), self.rng)])
+            places = np.column_stack(seen)
+            donor = nearest_donors(places, np.column_stack(wanted), self.rng)
+            spread = float(np.sqrt(sum(np.var(target) for target in targets)))
+            self.matched[vname] = Matched(
+                seen=places, expected=np.column_stack(expected), donor=donor, spread=spread
+            )
+            self._store_changes(vname, y[donor])
 
-    return Chains(frame, rng=rng)
+    return Chains()
 
 
 def _regression(X: Floats, y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -377,16 +417,6 @@ def _matrix(frame: pd.DataFrame, levels: Mapping[str, int]) -> Floats:
             [values] if name not in levels else [(values == k) * 1.0 for k in range(1, levels[str(name)])]
         )
     return np.column_stack(columns)
-
-
-def _donors(seen: Floats, wanted: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One of the nearest patients for each prediction, ties at random: places in `seen` (patients × predictions)."""
-    made = np.empty(len(wanted), dtype=np.int64)
-    for row, prediction in enumerate(wanted):
-        distance = np.round(((seen - prediction) ** 2).sum(axis=1), 12)
-        nearest = np.lexsort((rng.random(len(seen)), distance))[:DONORS]
-        made[row] = rng.choice(nearest)
-    return made
 
 
 def _filled(
