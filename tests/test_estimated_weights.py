@@ -142,7 +142,8 @@ def test_coefficients_without_a_patient_are_met_better_than_by_the_plain_influen
 
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_standard_errors_of_means_are_those_of_the_jackknife(few, kind):
-    made, y = weights_of_kind(kind, few, MILD), outcome(few)
+    # six moments of thirty patients would leave some with more than half of the information, where steps are bounded
+    made, y = weights_of_kind(kind, few, "arm ~ age" if kind == "squares balanced" else MILD), outcome(few)
     left = np.array([means(made.remade(few, f), y, f) for f in (without(few, i) for i in range(90))])
     jackknife = np.sqrt(89 / 90 * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
     found = np.sqrt((influence_on_means(made, y) ** 2).sum())
@@ -315,12 +316,12 @@ def test_a_weighted_gaussian_fit_is_as_sure_as_its_jackknife(few, overlap, how, 
     assert (fit.summary()["se"]["arm[alemtuzumab]"]) < 0.8 * known["arm[alemtuzumab]"]
 
 
-def test_augmented_rates_are_as_sure_as_their_bootstrap(cohort, scores):
-    estimate = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm * period"), cohort))
-    how = {"scale": "ratio", "weights": tj.weights(scores, "ATO"), "augmented": True}
-    drawn = errors(estimate, **how, bootstrap=tj.Bootstrap(n=200, seed=3))
-    # an SD of 200 has an error of 5 %; of the rate after time 0, as that before is balanced, which leaves next to no error
-    np.testing.assert_allclose(errors(estimate, **how)[1], drawn[1], rtol=0.12)
+def test_augmented_rates_are_as_sure_as_their_jackknife(few, monkeypatch):
+    overlap = tj.weights(tj.propensity(few, MILD), "ATO")
+    estimate = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm * period"), few))
+    how = {"scale": "ratio", "weights": overlap, "augmented": True}
+    jackknife = errors_of_the_jackknife(monkeypatch, estimate, **how)
+    np.testing.assert_allclose(errors(estimate, **how), jackknife, rtol=0.08)
 
 
 def test_a_dispersion_of_0_leaves_the_other_errors_known(cohort, scores):
