@@ -25,8 +25,10 @@ from trajectories.fitting.grouped_gaussian import Grouped, _to_user
 from trajectories.fitting.left_out import without
 from trajectories.fitting.mixedlm import fit_mixedlm
 from trajectories.fitting.patient_terms import terms_by_patient
+from trajectories.fitting.refit import compile_once, refit
 from trajectories.formulas import FormulaError, parse, variables
 from trajectories.models.blocks.group_effects import SIGNED, signed_together
+from trajectories.models.gaussian import recorded
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hand_made import QUICK, internal_draws
@@ -535,6 +537,21 @@ def test_patients_are_left_out_given_the_effects_of_their_centre():
             assert found[k, patient] == pytest.approx(expected, abs=1e-9)
 
 
+def test_how_far_centres_choose_arms_is_said():
+    """Goodman and Kruskal's τ is the share of the arm's variance that the centre explains, here of an indicator."""
+    fit = fitted("intercepts_ml")
+    assert not any("explains" in note for note in fit.caveats)  # the formula does not compare arms
+    people = cohort().patients
+    new = (people["arm"] == "b").astype(float)
+    left = (new - new.groupby(people["centre"]).transform("mean")).var(ddof=0)
+    said = [note for note in fitted("slopes_ml").caveats if "explains" in note]
+    assert len(said) == 1
+    assert (
+        f"centre explains {1 - left / new.var(ddof=0):.0%} of who is in which arm ({11 / 89:.0%} by chance"
+        in said[0]
+    )
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
@@ -558,3 +575,98 @@ def test_estimators_that_know_no_groups_are_refused():
     effect = tj.expected_edss(fitted("slopes_ml"), 1.0)
     with pytest.raises(NotImplementedError, match="a bootstrap is not offered"):
         tj.contrast(effect, "b", "a", weights=weights, bootstrap=tj.Bootstrap(n=50, seed=1))
+
+
+# --- simulated cohorts with a known truth ---------------------------------------------------------------------------
+
+
+def simulated(seed: int, prefer: float) -> tuple[tj.Cohort, np.ndarray]:
+    """200 patients in 15 centres that differ by an sd of 0.8 EDSS points, and prefer the new drug the more the worse their patients are."""
+    rng, years = np.random.default_rng(seed), np.array([0.0, 0.5, 1.0, 1.5, 2.0])
+    effects, centre = rng.normal(0, 0.8, 15), rng.permutation(np.arange(200) % 15)
+    new = rng.random(200) < 1 / (1 + np.exp(-prefer * effects[centre] / 0.8))
+    level = 4 + effects[centre] - 0.5 * new + rng.normal(0, 1.2, 200)
+    edss = recorded((level[:, None] + 0.1 * years + rng.normal(0, 0.6, (200, 5))).ravel())
+    ids = [f"P{i:03d}" for i in range(200)]
+    people = pd.DataFrame(
+        {"patient": ids, "arm": np.where(new, "new", "old"), "centre": [f"C{k:02d}" for k in centre]}
+    )
+    people["arm"] = pd.Categorical(people["arm"], categories=["old", "new"], ordered=True)
+    people["share"] = new.astype(float)
+    people["share"] = people.groupby("centre")["share"].transform("mean")
+    visits = pd.DataFrame(
+        {
+            "patient": np.repeat(ids, 5),
+            "day": np.tile((years * 365.25).round().astype(int), 200),
+            "edss": edss,
+        }
+    )
+    return tj.read_cohort(visits, patients=people), effects
+
+
+@pytest.mark.slow
+def test_the_truth_is_found_in_simulated_cohorts():
+    """Of 60 cohorts each: the sd of the centres and the effect of the arm by REML, where centres choose arms by chance and where not."""
+    formulas = {
+        "random": "edss ~ arm + years + (1 | patient) + (1 | centre)",
+        "share too": "edss ~ arm + years + share + (1 | patient) + (1 | centre)",
+        "covariate": "edss ~ arm + years + centre + (1 | patient)",
+        "none": "edss ~ arm + years + (1 | patient)",
+    }
+    for prefer, names in ((0.0, ["random"]), (1.5, list(formulas))):
+        rows = []
+        for seed in range(60):
+            some, effects = simulated(seed, prefer)
+            for name in names:
+                found = tj.maximise(models.GaussianMixed(formulas[name]), some, method="reml").summary()
+                arm = found.loc["arm[new]"]
+                row = {"by": name, "arm": arm["estimate"], "covers": arm["lower"] < -0.5 < arm["upper"]}
+                if name == "random":
+                    sd, terms = found.loc["sd(centre)"], [f"centre[C{k:02d}]" for k in range(15)]
+                    row |= {"sd": sd["estimate"], "sd covers": sd["lower"] < 0.8 < sd["upper"]}
+                    row["correlation"] = np.corrcoef(found.loc[terms, "estimate"], effects)[0, 1]
+                rows.append(row)
+        table = pd.DataFrame(rows).groupby("by")
+        mean, error = table.mean(), table["arm"].std() / np.sqrt(60)
+        print(f"\nprefer {prefer}\n{mean.assign(error=error).round(3).to_string()}")
+        for name in set(names) & {"share too", "covariate"} | ({"random"} if prefer == 0 else set()):
+            assert abs(mean.loc[name, "arm"] + 0.5) < 3 * error[name]
+            assert mean.loc[name, "covers"] >= 52 / 60  # fewer have a probability of 0.3 % at 95 %
+        if prefer == 0:
+            assert mean.loc["random", "sd"] == pytest.approx(0.8, abs=0.08)
+            assert mean.loc["random", "sd covers"] >= 52 / 60
+            assert mean.loc["random", "correlation"] > 0.85
+        else:  # what the caveat says: in part only
+            assert mean.loc["none", "arm"] > mean.loc["random", "arm"] + 0.3
+            assert mean.loc["random", "arm"] > -0.5 + 3 * error["random"]
+
+
+@pytest.mark.slow
+def test_nuts_recovers_the_sd_of_centres():
+    """Of 20 cohorts of the ordinal model, 200 patients in 15 centres with an sd of 1 logit, one compiled program."""
+    model = models.OrdinalMixed("edss ~ arm + years + (1 | patient) + (1 | centre)")
+    truth = tj.OrdinalTruth(
+        slope=0.3, patient_sd=2.5, slope_sd=0.0, arm_shift={"new": -1.0}, effects={"shift": 1.0}
+    )
+    rows, compiled = [], None
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        effects, centre = rng.normal(0, 1, 15), rng.permutation(np.arange(200) % 15)
+        people = pd.DataFrame({"patient": [f"P{i:03d}" for i in range(200)], "arm": ["old", "new"] * 100})
+        people = people.assign(centre=[f"C{k:02d}" for k in centre], shift=effects[centre])
+        visits = tj.VisitSchedule(years=(0, 0.5, 1, 1.5, 2))
+        some = tj.simulate_cohort(patients=people, seed=seed, disability=truth, relapses=None, visits=visits)
+        design = model.design(some)
+        compiled = compile_once(model, design) if compiled is None else compiled
+        found = refit(compiled, design, draws=400, tune=400, chains=2, seed=seed).summary()
+        sd, arm = found.loc["sd(centre)"], found.loc["arm[new]"]
+        rows.append({"sd": sd["mean"], "sd covers": sd["lower"] < 1 < sd["upper"], "r_hat": found["r_hat"].max(),
+                     "arm": arm["mean"], "arm covers": arm["lower"] < -1 < arm["upper"]})  # fmt: skip
+    table = pd.DataFrame(rows)
+    print(f"\n{table.astype(float).mean().round(3).to_string()}")
+    assert table["r_hat"].max() < 1.05
+    # A skewed posterior's mean lies above the truth; 16 of 20: fewer have a probability of 0.3 % at 95 %.
+    assert 0.85 < table["sd"].mean() < 1.25
+    assert abs(table["arm"].mean() + 1) < 3 * table["arm"].std() / np.sqrt(20)
+    assert table["sd covers"].sum() >= 16
+    assert table["arm covers"].sum() >= 16

@@ -3,8 +3,14 @@
 Their columns are indicators, centred: in the sampler the intercept is that of the average patient of the cohort, hardly correlated with the
 effects, and has its prior there; on the user's scale it is that of a level with effect 0.
 
+They are drawn towards each other, and towards what the arms of their patients predict: confounding by centre is taken out in part, all of it
+only with the centre, or the share of the arm in it, as a covariate (Mundlak 1978, Econometrica 46:69).
+
 An effect is b = s·v/g, v ~ N(0, g²), of an s that may take either sign, with g = (s² + s₀²)^(w/2) and |s| the standard deviation, as in
 `rate_effects`: non-centred (w = 0) for a level with few patients, nearly centred for one with many.
+
+Smallest bulk ESS of 4 × 500 draws of the ordinal model: 120 patients in 10 centres with an sd of 1 545 (non-centred 365, centred 399), 300 in
+20 with 0.7 587, 150 in 15 with 0.2 752, 150 in 5 with 1 340 (centred 312; with a logarithm of the sd 335).
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from trajectories.formulas import Group
 from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.data import data
 from trajectories.priors import Exponential, HalfNormal
@@ -73,12 +80,34 @@ def group_notes(design: Design) -> tuple[str, ...]:
             f"averages over patients are over those in the model, each in the own {group.name}, at the effects of these {len(group.levels)} "
             f"levels of {group.name}; of others nothing is said"
         )
+        if design.compares_arms:
+            found, chance = _explained(design, group)
+            said.append(
+                f"{group.name} explains {found:.0%} of who is in which arm ({chance:.0%} by chance alone): arms are compared within and between "
+                f"levels of {group.name}, so what makes levels choose arms and have other outcomes is taken out in part only. With "
+                f"{group.name} as a covariate, or the share of the arm in each level as one beside '(1 | {group.name})', they are compared "
+                "within levels"
+            )
         if len(group.levels) < FEW:
             said.append(
                 f"{group.name} has {len(group.levels)} levels, too few to tell a standard deviation between them: of a posterior its prior "
                 f"counts, and as a covariate {group.name} needs none"
             )
     return tuple(said)
+
+
+def _explained(design: Design, group: Group) -> tuple[float, float]:
+    """Goodman and Kruskal's τ of the arm given the level, and what it is expected to be if they are independent.
+
+    Source: Goodman and Kruskal (1954), Journal of the American Statistical Association 49:732.
+    """
+    arm = design.target["arm"].cat.codes.to_numpy()
+    counts = np.zeros((len(group.levels), int(arm.max()) + 1))
+    np.add.at(counts, (group.codes(design.target[group.name]), arm), 1.0)
+    n, levels = counts.sum(), counts.sum(axis=1)
+    overall = ((counts.sum(axis=0) / n) ** 2).sum()
+    within = (counts**2).sum(axis=1)[levels > 0] @ (1 / levels[levels > 0]) / n
+    return float((within - overall) / (1 - overall)), float(((levels > 0).sum() - 1) / (n - 1))
 
 
 def _name(k: int) -> str:

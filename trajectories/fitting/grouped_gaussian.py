@@ -5,7 +5,7 @@ integrated out of the sums over patients. With D = diag(s), b = Dv and H = I + D
 equations [X'V₀⁻¹X, X'V₀⁻¹GD; D G'V₀⁻¹X, H] (β, v) = (X'V₀⁻¹y, D G'V₀⁻¹y) give the estimates, the predicted effects and, inverted, the
 covariance matrix of both, for an s of 0 too.
 
-Source: Henderson (1975), Biometrics 31:423, doi:10.2307/2529430.
+Source: Henderson (1975), Biometrics 31:423.
 """
 
 from __future__ import annotations
