@@ -12,7 +12,6 @@ from trajectories import plots
 from trajectories.comparison import published
 
 OUTPUT = Path(__file__).parent / "output"
-STARTED = (2013, 2016)  # calendar years in which the own patients started
 WINDOW = (
     0.0,
     2.0,
@@ -41,22 +40,15 @@ def main() -> None:
 
     weights = matched_weights(cohort)
     print(weights, "\n")
-    weighted = tj.against_published(cohort, second.arr, weights=weights, own_years=STARTED, window=WINDOW)
-    plain = [
-        tj.against_published(cohort, arm.arr, own_years=STARTED, window=WINDOW) for arm in (first, second)
-    ]
+    weighted = tj.against_published(cohort, second.arr, weights=weights, window=WINDOW)
+    plain = [tj.against_published(cohort, arm.arr, window=WINDOW) for arm in (first, second)]
     # OPERA and Muraro 2025 printed rates without interval: taken for exactly known, and marked so.
     bare = [
-        tj.against_published(cohort, arm.arr, own_years=STARTED, window=WINDOW, accept_no_interval=True)
+        tj.against_published(cohort, arm.arr, window=WINDOW, accept_no_interval=True)
         for arm in (published.OPERA["ocrelizumab"], london["alemtuzumab"], london["ocrelizumab"])
     ]
-    changes = [
-        tj.against_published(cohort, arm.edss_change, own_years=STARTED, window=WINDOW)
-        for arm in (first, second)
-    ]
-    changed = tj.against_published(
-        cohort, second.edss_change, weights=weights, own_years=STARTED, window=WINDOW
-    )
+    changes = [tj.against_published(cohort, arm.edss_change, window=WINDOW) for arm in (first, second)]
+    changed = tj.against_published(cohort, second.edss_change, weights=weights, window=WINDOW)
     print(weighted, "\n")
     print(changed, "\n")
 

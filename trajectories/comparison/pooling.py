@@ -244,6 +244,7 @@ def _imputation(imputed: Imputed, found: Rubin) -> tuple[str, ...]:
         f"covariates filled in by multiple imputation (patients: {filled} of {imputed.cohorts[0].n_patients}), fraction of missing information "
         f"{_range(found.missing_information, '.2f')}",
         Doubt("covariates are assumed missing at random given arm, covariates and follow-up"),
+        *imputed.caveats,
     )
 
 
