@@ -414,17 +414,17 @@ def assemble(
         simulated=cohort.simulated,
         index_date=cohort.index_date,
         patient_ids=tuple(patients),
-        unseen=_without_row(cohort, patients, target),
+        unseen=_without_row(cohort, patients, target, groups_of(formula)),
     )
 
 
-def _without_row(cohort: Cohort, seen: Any, target: pd.DataFrame) -> pd.DataFrame:
+def _without_row(cohort: Cohort, seen: Any, target: pd.DataFrame, groups: tuple[str, ...]) -> pd.DataFrame:
     """Patients of a cohort who are not among those seen, with the columns of a target, all known and of the same levels."""
     table = cohort.patients.set_index("patient")
     away = table.loc[~table.index.isin(seen), list(target.columns)]
     known = away.notna().all(axis=1)
     for name, column in target.items():
-        if not pd.api.types.is_numeric_dtype(column):
+        if name in groups or not pd.api.types.is_numeric_dtype(column):
             known &= away[str(name)].isin(column.unique())
     return away[known].astype(target.dtypes.to_dict())
 

@@ -187,6 +187,19 @@ def test_patients_without_a_centre_are_left_out_and_counted():
     assert f"{gone} rows of {lost} patients have no centre and were left out" in design.excluded
 
 
+def test_patients_without_a_row_count_in_a_target_if_their_level_was_fitted():
+    people = cohort().patients[["patient", "arm", "start_year"]].copy()
+    people.loc[[3, 4], "start_year"] = [1999, 2008]
+    visits = cohort().visits[["patient", "day", "edss"]].copy()
+    visits.loc[visits["patient"].isin(people["patient"][[3, 4]]), "edss"] = np.nan
+    design = models.GaussianMixed("edss ~ years + (1 | patient) + (1 | start_year)").design(
+        tj.read_cohort(visits, patients=people)
+    )
+    assert design.n_patients == 88
+    assert design.unseen is not None
+    assert design.unseen.index.tolist() == [people["patient"][4]]
+
+
 # --- the density of the posterior -----------------------------------------------------------------------------------
 
 

@@ -263,7 +263,7 @@ def maximise(
 
     `OrdinalMixed`, `BinaryMixed`, and `RelapseCounts` and `LesionCounts` with patient effects: the likelihood with the patient effects
     integrated out by adaptive Gauss–Hermite quadrature. `GaussianMixed`: maximum likelihood or REML (MixedLM), with the integral in closed
-    form.
+    form, and with groups of patients too, `(1 | centre)`, whose effects are predicted.
     `RelapseCounts` and `LesionCounts` without patient effects: negative binomial or Poisson regression with exposure; with several rows a
     patient also GEE, whose rate ratios are population averages.
 
@@ -294,7 +294,7 @@ def maximise(
     Raises
     ------
     NotImplementedError
-        For `OrdinalMixed` with visit effects.
+        For `OrdinalMixed` with visit effects; for groups, `(1 | centre)`, of other models than `GaussianMixed`, with weights or by GEE.
     FormulaError
         If there are more patient effects than rows of any patient.
     ValueError
