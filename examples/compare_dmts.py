@@ -77,6 +77,16 @@ def edss_contrasts(cohort: tj.Cohort, overlap: tj.Weights) -> dict[str, tj.Estim
     }
 
 
+def events(cohort: tj.Cohort, overlap: tj.Weights) -> tj.TimeTo:
+    """Confirmed worsening, and no evidence of relapse or worsening (there is no MRI here), of the same weighted patients."""
+    times = tj.time_to(tj.disability_events(cohort)).weighted(overlap)
+    curves = times.kaplan_meier()
+    print(curves)
+    print(curves.difference([AT], reference=REFERENCE).round(3).to_string())
+    print(tj.neda3(cohort, at=AT, components=("relapse", "worsening"), weights=overlap))
+    return times
+
+
 def main() -> None:
     OUTPUT.mkdir(exist_ok=True)
     cohort = trial(tj.simulated_three_dmts_400()).cohort
@@ -104,6 +114,8 @@ def main() -> None:
     bayes = tj.contrast(tj.relapse_rate(posterior), ARM, REFERENCE, scale="ratio", weights=overlap)
     print(f"Pr(rate ratio < 1), by the posterior: {chance(bayes.probability(below=1.0).item())}")
 
+    times = events(cohort, overlap)
+
     # Who benefits: the formula must let the effect depend on the covariate.
     product = tj.maximise(
         models.OrdinalMixed("edss ~ age + edss_baseline * arm * years + (1 | patient)"), cohort
@@ -121,6 +133,7 @@ def main() -> None:
         plots.love(balance),
         plots.forest(effects),
         plots.forest({"doubly robust, bootstrap": ratio, "posterior, standardised": bayes}),
+        plots.kaplan_meier(times.kaplan_meier()),
         plots.benefit(gains),
         plots.tipping_point(hidden),
     ]
