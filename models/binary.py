@@ -292,7 +292,7 @@ def _coordinate(k: int) -> str:
 def _coords(design: Design) -> dict[str, Any]:
     return {
         "one": ["all"],
-        "term": list(design.terms),
+        "term": list(design.fixed_terms),
         "effect": list(design.effects),
         "patient": np.arange(design.n_patients),
     }

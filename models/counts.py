@@ -372,7 +372,7 @@ def _coords(model: CountModel, design: Design) -> dict[str, Any]:
     return {
         "one": ["all"],
         "dispersed": list(design.arms) if model.dispersion_by else ["all"],
-        "term": list(design.terms),
+        "term": list(design.fixed_terms),
         "effect": list(design.effects),
         "slope": list(design.effects[1:]),
         "patient": np.arange(design.n_patients),

@@ -410,7 +410,7 @@ def _coordinate(effect: int) -> str:
 def _coords(design: Design) -> dict[str, Any]:
     return {
         "one": [0],
-        "term": list(design.terms),
+        "term": list(design.fixed_terms),
         "effect": list(design.effects),
         "patient": np.arange(design.n_patients),
     }

@@ -500,7 +500,7 @@ def _coords(design: Design) -> dict[str, Any]:
     return {
         "one": [0],
         "level": list(edss.LEVELS),
-        "term": list(design.terms),
+        "term": list(design.fixed_terms),
         "effect": list(design.effects),
         "patient": np.arange(design.n_patients),
     }

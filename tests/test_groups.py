@@ -234,6 +234,12 @@ MODELS = {
     "gaussian": models.GaussianMixed(
         "edss ~ arm * years + (1 + years | patient) + (1 | centre) + (1 | start_year)"
     ),
+    "student": models.GaussianMixed("edss ~ arm + age + (1 | patient) + (1 | centre)").with_priors(
+        coefficients=priors.StudentT(4.0, 0.0, 2.0), terms={"age": priors.Normal(0.0, 0.1)}
+    ),
+    "one kind": models.BinaryMixed(
+        "edss ~ arm + years + (1 | patient) + (1 | centre)", threshold=4.0, link="probit"
+    ).with_priors(coefficients=priors.StudentT(4.0, 0.0, 2.0), group_sd=priors.Exponential(1.0)),
     "autocorrelated": models.GaussianMixed("edss ~ (1 | patient) + (1 | centre)", residuals="ar1"),
     "binary": models.BinaryMixed("edss ~ arm + years + (1 | patient) + (1 | centre)", threshold=4.0),
     "relapses": models.RelapseCounts("relapses ~ arm * period + (1 | patient) + (1 | centre)"),
