@@ -12,6 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ import trajectories as tj
 from trajectories import models, priors
 from trajectories.fitting.approximate import _Density, _peak, _resampled
 from trajectories.fitting.grouped_gaussian import Grouped, _to_user
+from trajectories.fitting.integrated_nuts import integrated_likelihood, jax_doubles, population_model
 from trajectories.fitting.left_out import without
 from trajectories.fitting.mixedlm import fit_mixedlm
 from trajectories.fitting.patient_terms import terms_by_patient
@@ -252,6 +254,12 @@ def data_of(name: str) -> tj.Cohort:
     return counted() if name in ("relapses", "one row", "lesions") else cohort()
 
 
+def drawn_for(graph, draws: int) -> dict[str, np.ndarray]:
+    """Random values of the sampler's variables; dispersions are positive."""
+    made = internal_draws(graph, draws=draws, seed=1)
+    return {name: np.abs(values) if "dispersion" in name else values for name, values in made.items()}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_sampler_sees_the_likelihood_of_the_parameters_it_returns(name):
     """The Potential of the PyMC model is the sum of `log_likelihood`, a numpy formula of the linear predictor with the centres in it."""
@@ -260,12 +268,13 @@ def test_the_sampler_sees_the_likelihood_of_the_parameters_it_returns(name):
     model = MODELS[name]
     design = model.design(data_of(name))
     graph = model.build(design)
-    draws = internal_draws(graph, draws=3, seed=1)
+    draws = drawn_for(graph, 3)
     parameters = model.parameters(draws, design)
     expected = model.log_likelihood(parameters, design).sum("visit").to_numpy()[0]
     (potential,) = graph.potentials
     ratio = pytensor.function(graph.free_RVs, potential, mode=QUICK, on_unused_input="ignore")
     found = [float(ratio(*[draws[v.name][0, k] for v in graph.free_RVs])) for k in range(3)]
+    assert np.isfinite(expected).all()
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     named = [group.name for group in design.groups]
     assert parameters["group_sd"]["group"].to_numpy().tolist() == named
@@ -273,6 +282,28 @@ def test_the_sampler_sees_the_likelihood_of_the_parameters_it_returns(name):
         np.ptp(parameters["coefficients"].sel(term=list(design.groups[0].terms)).to_numpy(), axis=-1).min()
         > 0
     )
+
+
+@pytest.mark.parametrize("name", ["ordinal", "binary", "relapses"])
+def test_the_integrated_likelihood_has_the_effects_of_groups(name):
+    """What `integrate_patients` and `approximate` see is the likelihood of the parameters that they return, by the same nodes."""
+    model = MODELS[name]
+    design = model.design(data_of(name))
+    likelihood = integrated_likelihood(model, design, 5)
+    with jax_doubles():
+        graph = population_model(model, design, likelihood)
+        draws = drawn_for(graph, 2)
+        population = model.population(draws, design)
+        standard = np.zeros((1, 2, design.n_patients, len(design.effects)))
+        parameters = model.with_effects(population, standard, design)
+        found = [
+            float(likelihood.traced(jax.tree.map(lambda part: part[0, k], population)))  # noqa: B023
+            for k in range(2)
+        ]
+    assert parameters["group_sd"].dims == ("chain", "draw", "group")
+    expected, _ = terms_by_patient(model, design, parameters, 5)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected.sum(axis=1), rtol=1e-8)
 
 
 @pytest.mark.parametrize(
