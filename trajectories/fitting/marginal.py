@@ -175,9 +175,14 @@ class Integrated:
         program = _programs(self.shape, self.quadrature).scores
         return self._gathered(theta, program) * self.rows.importance[:, None]
 
-    def informations(self, theta: Floats) -> Floats:
-        """Minus the second derivatives of each patient's term, with the weight: patients × parameters × parameters."""
-        return by_differences(self.scores, theta)
+    def informations(self, theta: Floats, patients: Ints) -> Floats:
+        """Minus the second derivatives of patients' terms, with the weights: patients × parameters × parameters."""
+        if len(patients) == self.rows.n_patients:
+            return by_differences(self.scores, theta)
+        if len(patients) == 0:
+            return np.zeros((0, len(theta), len(theta)))
+        some = Integrated(shape=self.shape, rows=self.rows.part(patients), quadrature=self.quadrature)
+        return by_differences(some.scores, theta)
 
     @double_precision()
     def modes(self, theta: Floats) -> tuple[Floats, Floats]:

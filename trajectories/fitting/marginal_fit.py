@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ __all__ = ["MarginalFit", "fit_marginal"]
 NO_VARIANCE = 1e-3
 # Log-likelihoods by some and by twice as many nodes may differ by this; a likelihood-ratio statistic by twice as much.
 COARSE = 0.2
+# Among more patients than this, those with less than one part in so many of the weighted rows are taken to hold none of the information.
+FEW = 1000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,17 +69,23 @@ class MarginalFit:
         """Nodes a dimension."""
         return self.likelihood.quadrature
 
+    @cached_property
     def robust_covariance(self) -> Floats:
         """The covariance from the patients' scores, which holds if patients differ otherwise than modelled (`without_each`)."""
         bread = np.where(
             np.isnan(self.covariance), 0.0, self.covariance
         )  # what is held on a boundary stays there
-        likelihood = self.likelihood
+        likelihood, rows = self.likelihood, self.likelihood.rows
+        whose = np.arange(rows.n_patients)
+        if len(whose) > FEW:
+            share = rows.importance * np.bincount(rows.patient)
+            whose = np.flatnonzero(share > share.sum() / FEW)
         covariance = robust_covariance(
             bread,
             likelihood.scores(self.theta),
-            likelihood.informations(self.theta),
+            likelihood.informations(self.theta, whose),
             self.adaptor.design.weights,
+            whose,
         )
         return np.where(np.isnan(self.covariance), np.nan, covariance)
 
@@ -87,7 +96,7 @@ class MarginalFit:
 
     def draws(self, n: int = 4000, seed: int = 0) -> xr.Dataset:
         """Draw parameters from the normal approximation on the optimiser's scale, where cutpoints stay in order: one chain."""
-        covariance = self.robust_covariance() if self.weighted else self.covariance
+        covariance = self.robust_covariance if self.weighted else self.covariance
         known = ~np.isnan(np.diag(covariance))
         theta = np.repeat(self.theta[None], n, axis=0)
         root = np.linalg.cholesky(covariance[np.ix_(known, known)])
@@ -104,7 +113,7 @@ class MarginalFit:
 
     def standard_errors(self, *, robust: bool = False) -> xr.Dataset:
         """Standard errors in the user's units, by the delta method; NaN for what is on a boundary."""
-        covariance = self.robust_covariance() if robust or self.weighted else self.covariance
+        covariance = self.robust_covariance if robust or self.weighted else self.covariance
         unknown = np.isnan(np.diag(covariance))
         inner = np.where(np.isnan(covariance), 0.0, covariance)
         se = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from trajectories.models.base import Floats, PatientWeights
+from trajectories.models.base import Floats, Ints, PatientWeights
 from trajectories.weighting.estimation import MOST
 
 __all__ = ["robust_covariance", "without_each"]
 
 
-def without_each(bread: Floats, scores: Floats, informations: Floats) -> Floats:
+def without_each(bread: Floats, scores: Floats, informations: Floats, whose: Ints | None = None) -> Floats:
     """How far estimates would fall if each patient were left out, by one step of Newton: (A − A_i)⁻¹ s_i.
 
     The sum of their squares is the variance by Mancl and DeRouen, an approximate jackknife. A⁻¹ s_i in its place, the plain sandwich, takes
@@ -24,6 +24,8 @@ def without_each(bread: Floats, scores: Floats, informations: Floats) -> Floats:
         s_i, with the patients' weights: patients × parameters.
     informations
         A_i, with the patients' weights: patients × parameters × parameters.
+    whose
+        The patients whose A_i these are; others are taken to hold next to nothing. None for all.
 
     Returns
     -------
@@ -40,16 +42,23 @@ def without_each(bread: Floats, scores: Floats, informations: Floats) -> Floats:
     >>> without_each(np.array([[0.25]]), (y - 3)[:, None], np.ones((4, 1, 1)))[-1].round(6).tolist()
     [1.333333]
     """
+    chosen = slice(None) if whose is None else whose
     size, directions = np.linalg.eigh(bread)
     root = directions * np.sqrt(np.maximum(size, 0.0)) @ directions.T
     share, own = np.linalg.eigh(root @ informations @ root)
-    turned = np.einsum("iak,ab,ib->ik", own, root, scores, optimize=True)
+    turned = np.einsum("iak,ab,ib->ik", own, root, scores[chosen], optimize=True)
     left = turned / (1 - np.minimum(share, MOST))
-    return np.asarray(np.einsum("iak,ik->ia", own, left, optimize=True) @ root)
+    steps = np.asarray(scores @ bread)
+    steps[chosen] = np.einsum("iak,ik->ia", own, left, optimize=True) @ root
+    return steps
 
 
 def robust_covariance(
-    bread: Floats, scores: Floats, informations: Floats, weights: PatientWeights | None = None
+    bread: Floats,
+    scores: Floats,
+    informations: Floats,
+    weights: PatientWeights | None = None,
+    whose: Ints | None = None,
 ) -> Floats:
     """Sum the squares of the patients' steps, Σ_i d_i d_i', where weights were estimated those of the weights too.
 
@@ -60,10 +69,10 @@ def robust_covariance(
     Source: without the leaving out Pierce (1982), Annals of Statistics 10:475, doi:10.1214/aos/1176345788.
     """
     if weights is None or weights.influence is None or weights.slopes is None:
-        steps = without_each(bread, scores, informations)
+        steps = without_each(bread, scores, informations, whose)
         return np.asarray(steps.T @ steps)
     n, rates = len(scores), scores / weights.values[:, None]
     moved = weights.influence @ (weights.slopes.T @ rates)
     moved[:n] += scores - (weights.influence[:n] * weights.slopes).sum(axis=1)[:, None] * rates
-    steps = np.concatenate([without_each(bread, moved[:n], informations), moved[n:] @ bread])
+    steps = np.concatenate([without_each(bread, moved[:n], informations, whose), moved[n:] @ bread])
     return np.asarray(steps.T @ steps)
