@@ -122,7 +122,7 @@ def test_refits_with_weights_are_the_fit_with_weights(cohort, name):
 
 def test_weighted_counts_against_svyglm_and_a_sandwich_by_hand(monkeypatch):
     """With the information taken as if every patient were still there, errors are those of the survey package."""
-    monkeypatch.setattr(robust, "without_each", lambda bread, scores, informations: scores @ bread)
+    monkeypatch.setattr(robust, "without_each", lambda bread, scores, *_: scores @ bread)
     table = pd.read_csv(REFERENCE / "contrast_patients.csv")
     cohort = tj.simulated_three_dmts_400()
     overlap = tj.weights(tj.propensity(cohort, "arm ~ age + edss_baseline + relapses_year_before"), "ATO")
