@@ -128,8 +128,8 @@ def _not_adjusted(design: Design, weights: Weights) -> list[str]:
     if not lacking:
         return []
     return [
-        f"{', '.join(lacking)} of the weights are not in the outcome's formula, so the contrast is not adjusted for them: put them there, fit "
-        "with tj.maximise(…, weights=…), or take augmented=True"
+        f"not in the outcome's formula, although among the covariates of the weights: {', '.join(lacking)}. The contrast is not adjusted "
+        "for what is missing there: put it into the formula, fit with tj.maximise(…, weights=…), or take augmented=True"
     ]
 
 

@@ -131,7 +131,7 @@ def pairs(fit: Fit, terms: Sequence[str] | None = None) -> Figure:
 
     draws = _terms(fit)
     random = [name for name in draws if name.startswith(("sd(", "cor("))]
-    fixed = [name for name in draws if name in fit.design.terms]
+    fixed = [name for name in draws if name in fit.design.fixed_terms]
     chosen = _chosen(terms, draws, (random + fixed + [n for n in draws if n not in random + fixed])[:_PAIRS])
     if not 2 <= len(chosen) <= 8:
         raise ValueError(f"a pair plot takes two to eight terms, not {len(chosen)}.")
