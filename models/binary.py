@@ -13,7 +13,7 @@ import xarray as xr
 from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices, response_of
-from trajectories.models.base import Design, Floats, MixedModel, Population
+from trajectories.models.base import MixedModel, Population
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
@@ -28,6 +28,7 @@ from trajectories.models.blocks.event_coordinates import event_coordinates, even
 from trajectories.models.blocks.event_rows import event_design
 from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.models.design import Design, Floats
 from trajectories.priors import LKJ, Exponential, HalfNormal, Normal, Prior, check_location
 
 __all__ = ["BinaryMixed", "BinaryPriors"]

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, Floats, Ints, MixedModel, Population
+from trajectories.models.base import MixedModel, Population
 from trajectories.models.blocks import averaging, patient_effects, rate_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
@@ -26,6 +26,7 @@ from trajectories.models.blocks.densities import negative_binomial_logpmf, poiss
 from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.no_event import no_event_probability
 from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.models.design import Design, Floats, Ints
 from trajectories.priors import (
     LKJ,
     Exponential,

@@ -13,7 +13,8 @@ import xarray as xr
 from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, EdssModel, Floats, Scaling, edss_design
+from trajectories.models.assembly import edss_design
+from trajectories.models.base import EdssModel
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.blocks.autoregression import correlated_noise, visit_order
 from trajectories.models.blocks.coefficients import (
@@ -28,6 +29,7 @@ from trajectories.models.blocks.data import data, visit_coords
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf, normal_logpdf
 from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.priors import (
     LKJ,
     Exponential,

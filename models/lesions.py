@@ -10,9 +10,9 @@ import xarray as xr
 
 from trajectories.cohort import Cohort
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design
 from trajectories.models.blocks.lesion_rows import lesion_design
 from trajectories.models.counts import CountModel, CountPriors
+from trajectories.models.design import Design
 from trajectories.priors import Exponential, HalfNormal, Normal, Prior
 
 __all__ = ["LesionCounts", "LesionPriors"]

@@ -13,7 +13,8 @@ import xarray as xr
 from trajectories import edss
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, EdssModel, Floats, Population, Scaling, edss_design
+from trajectories.models.assembly import edss_design
+from trajectories.models.base import EdssModel, Population
 from trajectories.models.blocks import averaging, levels, patient_effects, visit_effects
 from trajectories.models.blocks.coefficients import (
     CoefficientPriors,
@@ -38,6 +39,7 @@ from trajectories.models.blocks.densities import Link, ordinal_logpmf
 from trajectories.models.blocks.group_effects import labelled_sd
 from trajectories.models.blocks.patient_effects import PatientPriors
 from trajectories.models.blocks.visit_effects import Fluctuation, VisitEffects
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.priors import (
     LKJ,
     Exponential,

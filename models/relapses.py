@@ -11,9 +11,9 @@ import xarray as xr
 
 from trajectories.cohort import Cohort
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design
 from trajectories.models.blocks.relapse_rows import Windows, check_windows, relapse_design
 from trajectories.models.counts import CountModel, CountPriors, Family
+from trajectories.models.design import Design
 
 __all__ = ["Family", "RelapseCounts", "RelapsePriors"]
 

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.cohort import Cohort
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 from trajectories.reading import read_cohort
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -13,8 +13,8 @@ import trajectories as tj
 from trajectories import models
 from trajectories.cohort import Cohort
 from trajectories.fitting.fit import Fit
-from trajectories.models.base import Design
 from trajectories.models.blocks import patient_effects
+from trajectories.models.design import Design
 
 QUICK = "FAST_COMPILE"  # evaluates in Python: a test calls a function a few times
 CUTPOINTS = np.array(

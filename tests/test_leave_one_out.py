@@ -23,7 +23,8 @@ from trajectories.fitting.leave_one_out import LeaveOneOut, compare, leave_one_o
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.fitting.patient_terms import terms_by_patient
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 from trajectories.simulate import RelapseTruth, simulate_cohort
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Scaling
 from trajectories.models.blocks.coefficients import CoefficientPriors, coefficient_priors
+from trajectories.models.design import Scaling
 from trajectories.priors import (
     LKJ,
     Exponential,

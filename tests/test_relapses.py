@@ -14,9 +14,9 @@ from scipy import integrate, stats
 import trajectories as tj
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design
 from trajectories.models.blocks.densities import negative_binomial_logpmf, poisson_logpmf
 from trajectories.models.blocks.no_event import no_event_probability
+from trajectories.models.design import Design
 from trajectories.models.relapses import RelapseCounts, RelapsePriors
 from trajectories.priors import Exponential, HalfNormal, Normal
 from trajectories.reading import read_cohort

@@ -20,7 +20,7 @@ from trajectories.fitting.influence import influence
 from trajectories.fitting.leave_one_out import leave_one_out
 from trajectories.fitting.likelihood_tests import likelihood_ratio
 from trajectories.fitting.reweighted import Refitter
-from trajectories.models.base import PatientWeights
+from trajectories.models.design import PatientWeights
 
 REFERENCE = Path(__file__).parent / "reference"
 NUMBERS = pd.read_csv(REFERENCE / "contrast_reference.csv").set_index(["case", "quantity"])["value"]

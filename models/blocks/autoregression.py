@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.densities import autoregression
+from trajectories.models.design import Design, Floats, Ints
 
 __all__ = ["VisitOrder", "along_visits", "correlated_noise", "visit_order", "with_earlier"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from trajectories.formulas import Matrices
-from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.cutpoints import SHRINKAGE, averaged_cumulative
 from trajectories.models.blocks.densities import Link
+from trajectories.models.design import Floats, Ints
 
 __all__ = [
     "differences",

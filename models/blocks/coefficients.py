@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks.data import data
 from trajectories.models.blocks.group_effects import group_values, group_variables
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.priors import (
     Exponential,
     HalfNormal,

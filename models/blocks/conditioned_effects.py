@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.small_matrices import cholesky, from_left
+from trajectories.models.design import Floats, Ints
 
 __all__ = ["Coordinates", "coordinates", "coordinates_from_sums", "sum_by_patient"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from trajectories import edss
-from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.densities import FAR, Link
+from trajectories.models.design import Floats, Ints
 
 __all__ = [
     "SHRINKAGE",

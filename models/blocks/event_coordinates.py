@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.models.base import Design, Floats
 from trajectories.models.blocks import patient_effects
 from trajectories.models.blocks.coefficients import product
 from trajectories.models.blocks.conditioned_effects import Coordinates, coordinates_from_sums, sum_by_patient
 from trajectories.models.blocks.densities import Link
+from trajectories.models.design import Design, Floats
 
 __all__ = ["event_coordinates", "event_sums"]
 

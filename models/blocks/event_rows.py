@@ -7,7 +7,8 @@ import pandas as pd
 
 from trajectories.cohort import Cohort
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Design, Floats, assemble, visit_rows
+from trajectories.models.assembly import assemble, visit_rows
+from trajectories.models.design import Design, Floats
 from trajectories.tables import CohortError, nearest
 
 __all__ = ["event_design"]

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from trajectories.formulas import Group
-from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.data import data
+from trajectories.models.design import Design, Floats, Ints
 from trajectories.priors import Exponential, HalfNormal
 
 __all__ = ["group_notes", "group_values", "group_variables", "labelled_sd", "signed_together"]

@@ -8,8 +8,9 @@ import pandas as pd
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.endpoints.mri_tables import scan_intervals
 from trajectories.formulas import FormulaError, variables
-from trajectories.models.base import Design, assemble
+from trajectories.models.assembly import assemble
 from trajectories.models.blocks.relapse_rows import PERIODS
+from trajectories.models.design import Design
 
 __all__ = ["LESIONS", "lesion_design"]
 

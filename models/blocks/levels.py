@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.models.base import Floats
 from trajectories.models.blocks.densities import log_normal_cdf
+from trajectories.models.design import Floats
 
 __all__ = [
     "START",

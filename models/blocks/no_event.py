@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 
 __all__ = ["no_event_probability"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajectories.models.base import Design, Floats, Scaling
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.priors import LKJ, Exponential, HalfNormal, check_scale, values, variable
 
 __all__ = [

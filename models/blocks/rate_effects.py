@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
 from trajectories.models.blocks.data import data
 from trajectories.models.blocks.patient_effects import PatientPriors
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.priors import Exponential, HalfNormal
 
 __all__ = ["factor_of", "factor_variable", "linear_part", "on_user_scale"]

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.formulas import FormulaError, variables
-from trajectories.models.base import Design, assemble
+from trajectories.models.assembly import assemble
+from trajectories.models.design import Design
 from trajectories.windows import relapse_windows
 
 __all__ = ["PERIODS", "Windows", "check_windows", "relapse_design"]

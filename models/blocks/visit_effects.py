@@ -20,7 +20,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from trajectories.models.base import Design, Floats, Ints
 from trajectories.models.blocks.autoregression import (
     VisitOrder,
     along_visits,
@@ -30,6 +29,7 @@ from trajectories.models.blocks.autoregression import (
 )
 from trajectories.models.blocks.data import data
 from trajectories.models.blocks.densities import autoregression, autoregressive_logpdf
+from trajectories.models.design import Design, Floats, Ints
 from trajectories.priors import Exponential, HalfNormal, values, variable
 
 __all__ = [

@@ -21,7 +21,7 @@ import trajectories as tj
 from trajectories import models
 from trajectories.fitting.integrated_nuts import integrated_likelihood
 from trajectories.fitting.marginal_models import adaptor_of
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 
 MODEL = models.OrdinalMixed(FORMULA)
 

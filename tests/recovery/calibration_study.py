@@ -22,7 +22,8 @@ from recovery_study import with_outcome
 import trajectories as tj
 from trajectories.cohort import Cohort
 from trajectories.fitting.refit import Compiled, compile_once, refit
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 
 __all__ = ["Calibration", "rank", "run", "summarise", "uniformity"]
 

@@ -31,7 +31,8 @@ from trajectories.cohort import Cohort
 from trajectories.estimate import Estimate
 from trajectories.fitting.point import PointFit
 from trajectories.fitting.reweighted import Point
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 from trajectories.simulate import (
     DropOut,
     OrdinalTruth,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.refit import Compiled, compile_once, refit
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 
 __all__ = ["Scenario", "Simulated", "draw_settings", "replicate", "run", "summarise", "with_outcome"]
 

@@ -10,7 +10,8 @@ from calibration_study import Calibration
 
 from trajectories import models
 from trajectories.cohort import Cohort
-from trajectories.models.base import Design, EdssModel
+from trajectories.models.base import EdssModel
+from trajectories.models.design import Design
 from trajectories.models.gaussian import Residuals
 from trajectories.priors import Exponential, HalfNormal, InducedDirichlet, Normal
 from trajectories.simulate import VisitSchedule, simulate_cohort

@@ -21,8 +21,8 @@ from set_ups import SET_UPS
 import trajectories as tj
 from trajectories import models
 from trajectories.fitting.refit import Compiled, compile_once, refit
-from trajectories.models.base import Design
 from trajectories.models.blocks import levels
+from trajectories.models.design import Design
 from trajectories.priors import Normal
 from trajectories.simulate import OrdinalTruth, VisitSchedule, simulate_cohort
 

@@ -19,7 +19,7 @@ from trajectories.comparison.figures import (
 from trajectories.comparison.sources import Published
 from trajectories.comparison.summary_rates import SummaryRateRatio
 from trajectories.estimate import Estimate
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 
 __all__ = ["anchored"]
 

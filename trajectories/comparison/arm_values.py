@@ -21,7 +21,7 @@ from trajectories.estimands.population import (
 )
 from trajectories.estimate import Estimate, Question
 from trajectories.fitting.reweighted import Point, Refitter
-from trajectories.models.base import Design, Floats
+from trajectories.models.design import Design, Floats
 from trajectories.weighting.values import Weights
 
 __all__ = ["Job"]

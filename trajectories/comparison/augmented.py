@@ -28,9 +28,10 @@ from trajectories.estimands.over_time import (
 from trajectories.estimands.population import Fitted
 from trajectories.estimands.rates import relapse_rate
 from trajectories.estimate import Question
-from trajectories.models.base import Design, EdssModel, Floats
+from trajectories.models.base import EdssModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design, Floats
 from trajectories.weighting.estimation import MOST
 
 __all__ = ["AUGMENTABLE", "Corrections", "Slopes", "Weighted", "corrections"]

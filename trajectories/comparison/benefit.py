@@ -15,7 +15,7 @@ from trajectories.comparison.bootstrap import Bootstrap
 from trajectories.comparison.contrasts import contrast
 from trajectories.estimands.comparing import MODIFIED
 from trajectories.estimate import Estimate
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 from trajectories.printing import aligned, interval, number, sentence
 from trajectories.weighting.values import Weights
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from trajectories.cohort import Cohort
 from trajectories.fitting.diagnostics import ConvergenceError
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 from trajectories.weighting.errors import WeightingError
 
 __all__ = ["Bootstrap", "Maps", "replicates"]

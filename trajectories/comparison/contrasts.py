@@ -19,7 +19,7 @@ from trajectories.estimands.outcomes import Stabilisation
 from trajectories.estimate import Estimate, EstimateSet, Question
 from trajectories.fitting.point import PointFit
 from trajectories.fitting.reweighted import Point, Refitter
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 from trajectories.weighting.values import Weights
 
 __all__ = ["contrast"]

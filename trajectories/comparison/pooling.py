@@ -12,7 +12,7 @@ import xarray as xr
 from trajectories.caveats import Caveat, Doubt
 from trajectories.cohort import Cohort
 from trajectories.estimate import Estimate
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 from trajectories.weighting.imputation import Imputed
 
 __all__ = ["Rubin", "pooled", "rubin"]

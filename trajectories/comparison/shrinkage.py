@@ -10,7 +10,7 @@ import xarray as xr
 
 from trajectories.caveats import warning_lines
 from trajectories.estimate import Estimate, check_ci
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 from trajectories.printing import aligned, interval, number, sentence
 from trajectories.priors import HalfNormal
 

@@ -11,9 +11,10 @@ from trajectories.estimands.over_time import BASELINE
 from trajectories.estimate import Question
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.point import PointFit
-from trajectories.models.base import Design, EdssModel
+from trajectories.models.base import EdssModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design
 from trajectories.weighting.values import Weights
 
 __all__ = ["baseline_fixed", "numbers", "standing"]

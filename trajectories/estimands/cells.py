@@ -21,7 +21,7 @@ from trajectories.estimands.population import (
     weighted_mean,
 )
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 
 __all__ = ["over_cells", "placed_at"]
 

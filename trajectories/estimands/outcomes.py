@@ -28,8 +28,9 @@ from trajectories.estimands.population import (
     population_of,
 )
 from trajectories.estimate import Estimate, Question, check_ci
-from trajectories.models.base import EdssModel, Floats
+from trajectories.models.base import EdssModel
 from trajectories.models.blocks.averaging import flat, some_samples
+from trajectories.models.design import Floats
 
 __all__ = ["Stabilisation", "stabilisation"]
 

@@ -24,8 +24,8 @@ from trajectories.estimands.population import (
 )
 from trajectories.estimate import Estimate, Question
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design, Floats
 from trajectories.models.binary import BinaryMixed
+from trajectories.models.design import Design, Floats
 
 __all__ = ["change", "event_probability", "expected_edss", "severity_probability", "slope"]
 

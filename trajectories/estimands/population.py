@@ -14,7 +14,8 @@ import xarray as xr
 
 from trajectories.fitting.fit import Fit
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import Design, EdssModel, Floats, Ints, MixedModel
+from trajectories.models.base import EdssModel, MixedModel
+from trajectories.models.design import Design, Floats, Ints
 from trajectories.weighting.values import Weights
 
 __all__ = [

@@ -16,10 +16,11 @@ from trajectories.fitting.fit import Fit
 from trajectories.fitting.known_patients import known_effects
 from trajectories.fitting.point import PointFit
 from trajectories.formulas import FormulaError, Matrices
-from trajectories.models.base import VISIT_TIME, Design, EdssModel, Floats, Ints, MixedModel
+from trajectories.models.base import EdssModel, MixedModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.blocks.averaging import distribution, flat, some_samples
 from trajectories.models.counts import CountModel
+from trajectories.models.design import VISIT_TIME, Design, Floats, Ints
 
 __all__ = ["predict"]
 

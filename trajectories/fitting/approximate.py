@@ -25,8 +25,9 @@ from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import in_batches
 from trajectories.fitting.nuts import groups, in_parts, versions
 from trajectories.fitting.peak import ascend, curvature
-from trajectories.models.base import Design, Floats, Ints, MixedModel
+from trajectories.models.base import MixedModel
 from trajectories.models.blocks.group_effects import signed_together
+from trajectories.models.design import Design, Floats, Ints
 
 __all__ = ["approximate"]
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.count_likelihood import Profile
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 
 __all__ = ["CountFit", "CountMethod"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.robust import robust_covariance
-from trajectories.models.base import Floats, Ints, PatientWeights, Scaling
 from trajectories.models.blocks.densities import negative_binomial_logpmf
+from trajectories.models.design import Floats, Ints, PatientWeights, Scaling
 
 __all__ = ["Maximum", "Weighting", "loglik", "maximum", "rising_terms", "separating_terms"]
 

@@ -15,8 +15,8 @@ from trajectories.fitting.count_likelihood import Weighting, maximum, separating
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.robust import robust_covariance
-from trajectories.models.base import Design, Floats, Ints, PatientWeights
 from trajectories.models.counts import CountModel, Family
+from trajectories.models.design import Design, Floats, Ints, PatientWeights
 
 __all__ = [
     "CountData",

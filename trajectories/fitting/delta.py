@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 
 __all__ = ["slopes_of", "variance_of"]
 

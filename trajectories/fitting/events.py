@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trajectories.fitting.count_likelihood import rising_terms
-from trajectories.models.base import Design, Floats, Ints, Scaling
+from trajectories.models.design import Design, Floats, Ints, Scaling
 
 __all__ = ["check_events", "separating_terms"]
 

@@ -14,8 +14,9 @@ import xarray as xr
 
 from trajectories.caveats import PRIOR, SIMULATED, converged, not_converged, warning_lines
 from trajectories.fitting.diagnostics import Problem, convergence_table, population
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
 from trajectories.models.blocks.group_effects import group_notes
+from trajectories.models.design import Design
 
 __all__ = ["Fit", "row_name"]
 

@@ -20,8 +20,8 @@ from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
 from trajectories.fitting.marginal_gaussian import Moments, cross_products, moments, pack, unpack
 from trajectories.fitting.mixedlm import AS_LIKELY, REMEDIES, SAME, Attempt, MixedLMFit, dataset_of, matrix_of
 from trajectories.fitting.peak import Peak, climb
-from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.models.gaussian import GaussianMixed
 
 __all__ = ["Grouped", "GroupedFit", "fit_grouped"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 
 __all__ = ["refuse_groups"]
 

@@ -14,9 +14,10 @@ from trajectories.fitting.left_out import estimates_without
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
 from trajectories.fitting.point import PointFit
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import MixedModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design, Floats
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.models.ordinal import OrdinalMixed
 

@@ -25,8 +25,9 @@ from trajectories.fitting.marginal import (
     modes_from,
 )
 from trajectories.fitting.marginal_rows import Shape
-from trajectories.models.base import Floats, Population
+from trajectories.models.base import Population
 from trajectories.models.blocks.small_matrices import cholesky, from_right
+from trajectories.models.design import Floats
 
 __all__ = ["conditional_effects", "few_accepted"]
 

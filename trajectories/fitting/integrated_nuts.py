@@ -17,7 +17,8 @@ import xarray as xr
 from trajectories.fitting.integrated_effects import conditional_effects
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
-from trajectories.models.base import Design, Floats, MixedModel, Population
+from trajectories.models.base import MixedModel, Population
+from trajectories.models.design import Design, Floats
 
 __all__ = [
     "compile_integrated",

@@ -13,7 +13,7 @@ from trajectories.fitting.fit import Fit
 from trajectories.fitting.integrated_effects import conditional_effects, few_accepted
 from trajectories.fitting.marginal import Integrated, cutpoints_of
 from trajectories.fitting.marginal_fit import MarginalFit
-from trajectories.models.base import Design, Floats, Ints, Population
+from trajectories.models.base import Population
 from trajectories.models.blocks import averaging
 from trajectories.models.blocks.patient_effects import (
     from_standard,
@@ -21,6 +21,7 @@ from trajectories.models.blocks.patient_effects import (
     lower_triangle,
     on_user_scale,
 )
+from trajectories.models.design import Design, Floats, Ints
 
 if TYPE_CHECKING:
     from trajectories.fitting.point import PointFit

@@ -15,7 +15,8 @@ from trajectories.caveats import converged, warning_lines
 from trajectories.fitting.diagnostics import population
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.patient_terms import terms_by_patient
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design, Floats
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.models.ordinal import OrdinalMixed
 

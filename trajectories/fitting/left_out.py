@@ -15,7 +15,7 @@ from trajectories.fitting.nuts import compile_model, run
 from trajectories.fitting.point import PointFit
 from trajectories.fitting.status import status
 from trajectories.formulas import Matrices
-from trajectories.models.base import Design, PatientWeights
+from trajectories.models.design import Design, PatientWeights
 from trajectories.models.gaussian import GaussianMixed
 
 __all__ = ["estimates_without", "posteriors_without", "without"]

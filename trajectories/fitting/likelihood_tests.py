@@ -12,9 +12,9 @@ from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.leave_one_out import check_same
 from trajectories.fitting.marginal_fit import NO_VARIANCE, MarginalFit
 from trajectories.fitting.mixedlm import MixedLMFit
-from trajectories.models.base import Floats
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Floats
 from trajectories.models.ordinal import OrdinalMixed
 
 if TYPE_CHECKING:

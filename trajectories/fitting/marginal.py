@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.marginal_rows import Block, Rows, Shape, blocks, in_batches
 from trajectories.fitting.peak import by_differences, curvature
-from trajectories.models.base import Floats, Ints, Population
+from trajectories.models.base import Population
 from trajectories.models.blocks.densities import (
     FAR,
     negative_binomial_logpmf,
@@ -36,6 +36,7 @@ from trajectories.models.blocks.densities import (
     poisson_logpmf,
 )
 from trajectories.models.blocks.small_matrices import cholesky, from_left, from_right
+from trajectories.models.design import Floats, Ints
 
 __all__ = [
     "Integrated",

@@ -18,8 +18,9 @@ from trajectories.fitting.marginal_peak import Attempt, maximum
 from trajectories.fitting.robust import robust_covariance
 from trajectories.fitting.status import Report, silent
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import MixedModel
 from trajectories.models.blocks import patient_effects
+from trajectories.models.design import Design, Floats
 
 __all__ = ["MarginalFit", "fit_marginal"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.patient_effects import lower_entries, lower_triangle
 from trajectories.models.blocks.small_matrices import cholesky, from_left
+from trajectories.models.design import Floats, Ints
 
 __all__ = [
     "Moments",

@@ -15,10 +15,11 @@ from trajectories.fitting.counts import CountData, check_maximum_exists
 from trajectories.fitting.events import check_events
 from trajectories.fitting.marginal import Integrated, cutpoints_of
 from trajectories.fitting.marginal_rows import Rows, Shape
-from trajectories.models.base import Design, Floats, Ints, MixedModel, Scaling
+from trajectories.models.base import MixedModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.blocks import averaging, patient_effects
 from trajectories.models.counts import CountModel, dispersion_group, exposure_of
+from trajectories.models.design import Design, Floats, Ints, Scaling
 from trajectories.models.ordinal import CUTPOINTS, OrdinalMixed
 
 __all__ = ["Adaptor", "adaptor_of"]

@@ -13,7 +13,7 @@ from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_rows import Rows, Shape
 from trajectories.fitting.peak import ascend
 from trajectories.fitting.status import Report, silent
-from trajectories.models.base import Floats, Ints
+from trajectories.models.design import Floats, Ints
 
 __all__ = ["Attempt", "Top", "maximum"]
 

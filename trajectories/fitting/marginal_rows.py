@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trajectories.models.base import Floats, Ints
 from trajectories.models.blocks.densities import Link
+from trajectories.models.design import Floats, Ints
 
 __all__ = ["Block", "Family", "Rows", "Shape", "blocks", "in_batches"]
 

@@ -29,8 +29,8 @@ from trajectories.fitting.marginal_gaussian import (
 from trajectories.fitting.peak import Peak, by_differences, climb
 from trajectories.fitting.robust import robust_covariance
 from trajectories.formulas import FormulaError
-from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.blocks import patient_effects
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.models.gaussian import GaussianMixed
 
 __all__ = ["Attempt", "MixedLMFit", "fit_mixedlm", "refit_mixedlm"]

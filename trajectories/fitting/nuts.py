@@ -24,7 +24,8 @@ from trajectories.fitting.integrated_nuts import (
     jax_doubles,
     with_patient_effects,
 )
-from trajectories.models.base import Design, Floats, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design, Floats
 
 __all__ = ["compile_model", "groups", "in_parts", "run", "sample", "sample_prior", "versions"]
 

@@ -9,9 +9,10 @@ import xarray as xr
 
 from trajectories.fitting.marginal import Integrated
 from trajectories.fitting.marginal_models import adaptor_of
-from trajectories.models.base import Design, Floats, Ints, MixedModel
+from trajectories.models.base import MixedModel
 from trajectories.models.blocks import averaging
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design, Floats, Ints
 from trajectories.models.gaussian import GaussianMixed
 
 __all__ = ["terms_by_patient"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajectories.fitting.diagnostics import ConvergenceError
-from trajectories.models.base import Floats, Ints
+from trajectories.models.design import Floats, Ints
 
 __all__ = ["Peak", "ascend", "by_differences", "climb", "curvature", "derivatives"]
 

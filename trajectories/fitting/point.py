@@ -18,9 +18,10 @@ from trajectories.fitting.groups import refuse_groups
 from trajectories.fitting.marginal_fit import MarginalFit, fit_marginal
 from trajectories.fitting.mixedlm import MixedLMFit, fit_mixedlm
 from trajectories.fitting.status import status
-from trajectories.models.base import Design, MixedModel, PatientWeights
+from trajectories.models.base import MixedModel
 from trajectories.models.blocks.group_effects import group_notes
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design, PatientWeights
 from trajectories.models.gaussian import GaussianMixed
 from trajectories.weighting.values import Weights
 

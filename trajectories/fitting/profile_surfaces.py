@@ -22,10 +22,10 @@ from trajectories.fitting.marginal_fit import MarginalFit
 from trajectories.fitting.marginal_gaussian import moments, profile, unpack
 from trajectories.fitting.marginal_models import LOG_POISSON, OrdinalAdaptor
 from trajectories.fitting.mixedlm import MixedLMFit
-from trajectories.models.base import Design, Floats, Scaling
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.blocks.patient_effects import from_user, lower_entries, patient_scaling
 from trajectories.models.counts import CountModel, dispersion_group
+from trajectories.models.design import Design, Floats, Scaling
 from trajectories.models.ordinal import CUTPOINTS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from trajectories.estimate import check_ci, normal_limit
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.fitting.peak import ascend, curvature
 from trajectories.fitting.profile_surfaces import Coordinate, coordinate_of
-from trajectories.models.base import Floats
+from trajectories.models.design import Floats
 
 if TYPE_CHECKING:
     from trajectories.fitting.point import PointFit

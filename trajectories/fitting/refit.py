@@ -7,7 +7,8 @@ from typing import Any
 
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.nuts import compile_model, run
-from trajectories.models.base import Design, MixedModel
+from trajectories.models.base import MixedModel
+from trajectories.models.design import Design
 
 __all__ = ["Compiled", "compile_once", "refit"]
 

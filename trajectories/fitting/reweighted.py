@@ -15,8 +15,9 @@ from trajectories.fitting.marginal_models import adaptor_of
 from trajectories.fitting.marginal_peak import maximum
 from trajectories.fitting.mixedlm import MixedLMFit, refit_mixedlm
 from trajectories.fitting.point import Method, PointFit
-from trajectories.models.base import Design, Floats, MixedModel, PatientWeights
+from trajectories.models.base import MixedModel
 from trajectories.models.counts import CountModel
+from trajectories.models.design import Design, Floats, PatientWeights
 
 __all__ = ["Point", "Refitter"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trajectories.models.base import Floats, Ints, PatientWeights
+from trajectories.models.design import Floats, Ints, PatientWeights
 from trajectories.weighting.estimation import MOST
 
 __all__ = ["robust_covariance", "without_each"]

@@ -18,7 +18,7 @@ from trajectories import models, priors
 from trajectories.fitting.diagnostics import Problem
 from trajectories.fitting.fit import Fit
 from trajectories.formulas import level_order, parse
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 
 __all__ = ["load_fit", "save", "value_from_json", "value_to_json"]
 

@@ -21,8 +21,8 @@ import pandas as pd
 from trajectories.fitting.counts import FEW_PATIENTS
 from trajectories.fitting.marginal_fit import MarginalFit
 from trajectories.fitting.point import PointFit
-from trajectories.models.base import VISIT_TIME, Design, Floats
 from trajectories.models.binary import BinaryMixed
+from trajectories.models.design import VISIT_TIME, Design, Floats
 from trajectories.models.ordinal import OrdinalMixed
 
 __all__ = ["by_mixedlm", "population_averages"]

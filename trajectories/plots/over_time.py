@@ -11,7 +11,7 @@ import pandas as pd
 
 from trajectories.estimands import ExtrapolationWarning, expected_edss
 from trajectories.estimands.population import ALL, Fitted, arms_of, edss_model
-from trajectories.models.base import Design
+from trajectories.models.design import Design
 from trajectories.plots.dots import counts_below
 from trajectories.plots.style import (
     BLACK,
