@@ -405,6 +405,36 @@ def test_patients_of_a_cluster_are_drawn_together(trial):
         Bootstrap(cluster="clinic").clusters(paired)
     with pytest.raises(ValueError, match="120 patients have no empty"):
         Bootstrap(cluster="empty").clusters(paired)
+    assert Bootstrap(cluster="centre").drawn(paired) == "centre (12 clusters)"
+    assert Bootstrap().drawn(paired) == "patient"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ("arm", "the arms are what is compared"),
+        ("half", "'half' makes 2 clusters"),
+        ("nine", "makes 9 clusters"),
+    ],
+)
+def test_few_clusters_are_refused(trial, cluster, said):
+    """Two clusters, drawn together, give a contrast the same weights in every replicate: an interval of nearly no width."""
+    cohort, _ = trial
+    table = cohort.patients_table
+    n = np.arange(len(table))
+    clustered = replace(cohort, patients_table=table.assign(half=n % 2, nine=n % 9, ten=n % 10))
+    with pytest.raises(ValueError, match=said):
+        replicates(lambda counts: np.zeros(1), clustered, Bootstrap(n=50, cluster=cluster))
+    with pytest.raises(ValueError, match=said):
+        tj.visit_density(clustered, cluster=cluster)
+    assert Bootstrap(cluster="ten").clusters(clustered).nunique() == 10
+    notes = " ".join(tj.visit_density(clustered, cluster="ten").notes)
+    assert "spread between the 10 clusters of ten (robust)" in notes
+
+
+def test_an_executor_must_map():
+    with pytest.raises(TypeError, match="executor is what computes, with a map"):
+        Bootstrap(executor=4)  # type: ignore[arg-type]
 
 
 def test_replicates_without_an_estimate_are_counted_and_too_many_refused(cohort):
@@ -624,3 +654,94 @@ def test_few_replicates_are_said_to_be_few(replicated):
     said = next(caveat for caveat in replicated.caveats if "replicates are few" in caveat)
     assert float(said.split("hold about ")[1].split("%")[0]) / 100 == pytest.approx(held, abs=0.01)
     assert held < 0.93
+
+
+# --- what a contrast stands on --------------------------------------------------------------------------------------
+
+
+def caveats_of(estimate):
+    return " ".join(str(said) for said in estimate.caveats)
+
+
+def test_few_patients_of_an_arm_are_said(cohort, scores):
+    people = cohort.patients
+    kept = (people["arm"] != "alemtuzumab") | (people.groupby("arm", observed=True).cumcount() < 5)
+    five = cohort.only(people.loc[kept, "patient"].tolist())
+    rates = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), five))
+    assert "few patients (alemtuzumab as few as 5)" in caveats_of(tj.contrast(rates, *PAIR))
+    assert "few patients" not in caveats_of(tj.contrast(rates, "fingolimod", "ocrelizumab"))
+    heavy = pd.Series(np.where(np.arange(400) % 40 == 0, 30.0, 0.05), index=people["patient"])
+    whole = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), cohort))
+    found = tj.contrast(whole, *PAIR, weights=tj.weights_of(cohort, heavy))
+    assert "few patients (alemtuzumab as few as" in caveats_of(found)
+    assert "as matched sets and weights given by hand are in a bootstrap too" in caveats_of(found)
+
+
+def test_rates_before_treatment_alone_are_not_called_pooled(cohort, overlap):
+    before = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(-1.0, 0.0)), cohort))
+    said = caveats_of(tj.contrast(before, *PAIR, weights=overlap, augmented=True))
+    assert "descriptive before time 0" in said
+    assert "windows=(0, None)" not in said
+
+
+def test_an_effect_without_a_product_is_the_same_at_every_value_by_assumption(adjusted, cohort):
+    at = {"edss_baseline": [1.5, 4.0]}
+    said = "the same at every edss_baseline by assumption"
+    assert said in caveats_of(tj.contrast(tj.change(adjusted, 2.0, by=at), *PAIR))
+    product = tj.maximise(models.GaussianMixed("edss ~ edss_baseline * arm + years + (1 | patient)"), cohort)
+    assert said not in caveats_of(tj.contrast(tj.change(product, 2.0, by=at), *PAIR))
+    made = tj.contrast(tj.change(product, 2.0, by=at), 4.0, 1.5, over="edss_baseline")
+    assert made.name.endswith("4 minus 1.5")
+
+
+def test_arms_of_other_years_are_said():
+    n = 30
+    dates = pd.to_datetime(["2008-03-01", "2018-03-01"])[np.arange(2 * n) % 2]
+    visits = pd.DataFrame(
+        {
+            "patient": np.repeat(np.arange(2 * n), 2),
+            "date": np.repeat(dates, 2) + np.tile(pd.to_timedelta([0, 400], "D"), 2 * n),
+            "edss": np.random.default_rng(1).choice([2.0, 2.5, 3.0], 4 * n),
+        }
+    )
+    people = pd.DataFrame(
+        {"patient": np.arange(2 * n), "arm": np.array(["old", "new"])[np.arange(2 * n) % 2], "start": dates}
+    )
+    fit = tj.maximise(
+        models.GaussianMixed("edss ~ arm * years + (1 | patient)"), tj.read_cohort(visits, patients=people)
+    )
+    assert "hardly overlap in calendar time" in caveats_of(
+        tj.contrast(tj.expected_edss(fit, 1.0), "new", "old")
+    )
+
+
+def test_complete_cases_are_counted_of_all(cohort):
+    people = cohort.patients
+    assert people["edss_baseline"].notna().all()
+    values = pd.Series(1.0, index=people.loc[people.index % 3 > 0, "patient"])
+    rates = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), cohort))
+    said = caveats_of(tj.contrast(rates, *PAIR, weights=tj.weights_of(cohort, values)))
+    mine = people["arm"] == "alemtuzumab"
+    assert f"{int((mine & (people.index % 3 > 0)).sum())} of {int(mine.sum())} weighted" in said
+
+
+def test_what_is_no_weights_is_refused_with_the_way_to_make_them(adjusted, cohort, overlap):
+    estimate = tj.expected_edss(adjusted, 2.0)
+    for wrong in (
+        lambda: tj.contrast(estimate, *PAIR, weights=overlap.values),
+        lambda: tj.maximise(adjusted.model, cohort, weights=overlap.values),
+        lambda: tj.balance(cohort),
+        lambda: tj.expected_edss(adjusted, 2.0, target=overlap.values),
+    ):
+        with pytest.raises(TypeError, match=r"tj\.weights_of\(cohort, series\), not a (Series|Cohort)"):
+            wrong()
+    with pytest.raises(ValueError, match="does not say whose weights"):
+        tj.weights_of(cohort, overlap.values.to_numpy())
+    with pytest.raises(TypeError, match=r"bootstrap takes tj\.Bootstrap"):
+        tj.contrast(estimate, *PAIR, weights=overlap, bootstrap=500)
+    with pytest.raises(ValueError, match="compared with itself"):
+        tj.contrast(estimate, "fingolimod", "fingolimod")
+    alone = cohort.only(cohort.patients.loc[cohort.patients["arm"] == "alemtuzumab", "patient"].tolist())
+    one = tj.maximise(models.GaussianMixed("edss ~ years + (1 | patient)"), alone)
+    with pytest.raises(ValueError, match="there is no other to compare with"):
+        tj.contrast(tj.expected_edss(one, 2.0), *PAIR)

@@ -79,10 +79,13 @@ def test_density_against_survey(case):
 
 def test_density_by_cluster_reaches_the_cohort():
     """A cohort whose patients come twice: with the person as cluster an interval is as wide as that of the persons."""
-    visits = pd.DataFrame([(p, d, 2.0) for p, own in {"a": [0, 90, 400], "b": [0, 700], "c": [0, 100, 200, 300]}.items() for d in own],
+    persons = list("abcdefghij")
+    visits = pd.DataFrame([(p, d, 2.0) for k, p in enumerate(persons) for d in range(0, 400 + 30 * k, 90 + 7 * (k % 4))],
                           columns=["patient", "day", "edss"])  # fmt: skip
     twice = pd.concat([visits, visits.assign(patient=visits["patient"] + "2")])
-    people = pd.DataFrame({"patient": [*"abc", "a2", "b2", "c2"], "person": list("abcabc"), "arm": "old"})
+    people = pd.DataFrame(
+        {"patient": [*persons, *(p + "2" for p in persons)], "person": persons * 2, "arm": "old"}
+    )
     once = tj.visit_density(tj.read_cohort(visits, name="made up")).rates.iloc[0]
     cohort = tj.read_cohort(twice, patients=people, name="made up")
     made = tj.visit_density(cohort, cluster="person").rates.iloc[0]

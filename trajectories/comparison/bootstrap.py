@@ -9,18 +9,21 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from trajectories.cohort import Cohort
 from trajectories.fitting.diagnostics import ConvergenceError
 from trajectories.models.design import Floats
 from trajectories.weighting.errors import WeightingError
 
-__all__ = ["Bootstrap", "Maps", "replicates"]
+__all__ = ["FEWEST", "Bootstrap", "Maps", "clusters_of", "replicates"]
 
 # Replicates sent to an executor at a time: each start of a process compiles once.
 AT_ONCE = 25
 # Share of replicates that may have no estimate; they are counted.
 FAILED = 0.05
+# Clusters below which the spread between them says hardly anything of the error, and intervals are far too narrow.
+FEWEST = 10
 
 
 class Maps(Protocol):
@@ -45,12 +48,20 @@ class Bootstrap:
         The same seed gives the same replicates, on any executor.
     cluster
         A column of the patients table whose patients are drawn together, such as a person with two index episodes, or a centre; None for
-        patients one by one.
+        patients one by one. Fewer than 10 clusters are refused, and intervals of fewer than about 40 are still rather narrow.
     executor
         Where to compute: any `concurrent.futures.Executor`, or another pool that has its `map`; None for this process, one after the other.
         Tried, with the same replicates: `ThreadPoolExecutor`, `ProcessPoolExecutor` (spawned), joblib's `loky.get_reusable_executor()`
         (joblib 1.6), `Client.get_executor()` of dask.distributed 2026.8, in processes and in threads, and `ray.util.multiprocessing.Pool` of
         Ray 2.60, which has no executor.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 50 replicates; and when it is used, if the column is not there, is the arm, has no value for somebody or fewer
+        than 10 different ones.
+    TypeError
+        If the executor has no `map`.
 
     Source: Rubin (1981), Annals of Statistics 9:130, doi:10.1214/aos/1176345338; Xu et al. (2020), American Statistician 74:345,
     doi:10.1080/00031305.2020.1731599.
@@ -71,19 +82,45 @@ class Bootstrap:
             raise ValueError(
                 f"a bootstrap needs at least 50 replicates to say anything of an interval, not n={self.n}."
             )
+        if self.executor is not None and not callable(getattr(self.executor, "map", None)):
+            raise TypeError(
+                f"executor is what computes, with a map(function, values), not {self.executor!r}: give "
+                "concurrent.futures.ProcessPoolExecutor(4), say, or leave it out."
+            )
 
     def clusters(self, cohort: Cohort) -> pd.Series:
         """The cluster of each patient, 0, 1, …, index `patient`."""
         patients = cohort.patients
         if self.cluster is None:
             return pd.Series(np.arange(len(patients)), index=patients["patient"])
-        if self.cluster not in patients:
-            raise ValueError(f"cluster={self.cluster!r} is no column of the patients table.")
-        if patients[self.cluster].isna().any():
-            raise ValueError(
-                f"{int(patients[self.cluster].isna().sum())} patients have no {self.cluster}: fill it in."
-            )
-        return pd.Series(pd.factorize(patients[self.cluster])[0], index=patients["patient"])
+        return pd.Series(clusters_of(cohort, self.cluster), index=patients["patient"])
+
+    def drawn(self, cohort: Cohort) -> str:
+        """What is drawn from a cohort, in words: "patient", or "centre (12 clusters)"."""
+        if self.cluster is None:
+            return "patient"
+        return f"{self.cluster} ({self.clusters(cohort).nunique()} clusters)"
+
+
+def clusters_of(cohort: Cohort, cluster: str) -> NDArray[np.int64]:
+    """The cluster of each patient, 0, 1, …, by a column of the patients; refuses too few of them."""
+    patients = cohort.patients
+    if cluster not in patients:
+        raise ValueError(f"cluster={cluster!r} is no column of the patients table.")
+    if cluster == "arm":
+        raise ValueError(
+            "cluster='arm' would draw each arm as one, and the arms are what is compared: leave cluster= out, or name a person or centre."
+        )
+    if patients[cluster].isna().any():
+        raise ValueError(f"{int(patients[cluster].isna().sum())} patients have no {cluster}: fill it in.")
+    codes = np.asarray(pd.factorize(patients[cluster])[0], dtype=np.int64)
+    n = len(np.unique(codes))
+    if n < FEWEST:
+        raise ValueError(
+            f"{cluster!r} makes {n} cluster{'' if n == 1 else 's'}, and the spread between fewer than {FEWEST} says hardly anything of the "
+            f"error: leave cluster= out (patients one by one), and adjust for {cluster} as a covariate of the formulas."
+        )
+    return codes
 
 
 def counts_of(clusters: pd.Series, seed: int, replicate: int) -> pd.Series:

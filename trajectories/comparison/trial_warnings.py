@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.cohort import Cohort
+from trajectories.comparison.bootstrap import FEWEST
 from trajectories.comparison.calendar_time import calendar_overlap
 from trajectories.comparison.histories import with_history
 from trajectories.comparison.strategies import NATURAL, Duration
@@ -79,9 +80,10 @@ def _covariates(cohort: Cohort, adjusted: Collection[str], centre: str) -> list[
     if "start_year" not in adjusted:
         said.append("Not adjusted for calendar time (start_year, from tj.with_history).")
     if centre in cohort.patients and centre not in adjusted:
+        several = cohort.patients[centre].nunique() >= FEWEST
+        drawn = f", or draw centres together, tj.Bootstrap(cluster={centre!r})" if several else ""
         said.append(
-            f"Not adjusted for {centre}: name it in the formulas, as a covariate or with effects of its levels, '(1 | {centre})', or draw "
-            f"centres together, tj.Bootstrap(cluster={centre!r})."
+            f"Not adjusted for {centre}: name it in the formulas, as a covariate or with effects of its levels, '(1 | {centre})'{drawn}."
         )
     return said
 
@@ -145,10 +147,14 @@ def _persons(cohort: Cohort, person: str) -> list[str]:
     several, crossed = int((episodes["n"] > 1).sum()), int((episodes["arms"] > 1).sum())
     if not several:
         return []
+    remedy = (
+        f"draw their episodes together, tj.Bootstrap(cluster={person!r})"
+        if len(episodes) >= FEWEST
+        else "keep one episode of each, as there are too few persons to draw their episodes together"
+    )
     return [
         f"{several} {'person has' if several == 1 else 'persons have'} several index episodes ({len(people)} episodes of {len(episodes)} "
-        f"persons), {crossed} of them in different arms: draw their episodes together, tj.Bootstrap(cluster={person!r}); other intervals are "
-        "too narrow or too wide."
+        f"persons in all), {crossed or 'none'} of them in different arms: {remedy}; other intervals are too narrow or too wide."
     ]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.cohort import Cohort
+from trajectories.comparison.bootstrap import clusters_of
 from trajectories.comparison.visit_rates import VisitRates, visit_rates
 from trajectories.endpoints.groups import PatientGroups, patient_groups
 from trajectories.estimate import check_ci
@@ -137,6 +138,7 @@ def visit_density(
         The arm that ratios are against; None takes the first.
     cluster
         A column of the patients whose rows belong together, such as a person with two index episodes, or a centre; None for patients.
+        Fewer than 10 clusters are refused.
     ci
         Level of the intervals.
 
@@ -147,7 +149,8 @@ def visit_density(
     Raises
     ------
     ValueError
-        If the windows do not ascend from 0 or later, the reference is no arm, or the cluster no column that everybody has.
+        If the windows do not ascend from 0 or later, the reference is no arm, or the cluster no column that everybody has,
+        the arm itself, or of fewer than 10 different values.
 
     Source: Cochran (1977), Sampling Techniques, 3rd edition, chapter 6; Liang and Zeger (1986), Biometrika 73:13, doi:10.1093/biomet/73.1.13.
 
@@ -178,17 +181,18 @@ def visit_density(
     arm = dict(zip(cohort.patients["patient"], groups.code, strict=True))
     return VisitDensity(
         rates=frame.join(_shares(after, frame, groups.names, arm)), ratios=pd.DataFrame(ratios).reindex(columns=_RATIOS), ci=ci,
-        cohort_name=cohort.name, simulated=cohort.simulated, notes=_notes(cluster or "patient", frame, "scheduled" in visits),
+        cohort_name=cohort.name, simulated=cohort.simulated, notes=_notes(_unit(cluster, own), frame, "scheduled" in visits),
     )  # fmt: skip
 
 
 def _clusters(cohort: Cohort, cluster: str | None) -> NDArray[np.int64] | None:
     """Codes 0, 1, … of the clusters of the patients."""
-    if cluster is None:
-        return None
-    if cluster not in cohort.patients or cohort.patients[cluster].isna().any():
-        raise ValueError(f"cluster={cluster!r} is no column of the patients, or not everybody has a value.")
-    return np.asarray(pd.factorize(cohort.patients[cluster])[0], dtype=np.int64)
+    return None if cluster is None else clusters_of(cohort, cluster)
+
+
+def _unit(cluster: str | None, own: NDArray[np.int64] | None) -> str:
+    """What intervals stand on the spread between, in words."""
+    return "patients" if own is None else f"the {len(np.unique(own))} clusters of {cluster}"
 
 
 def _rates(found: VisitRates, groups: PatientGroups, ci: float) -> list[dict[str, object]]:
@@ -237,7 +241,7 @@ def _shares(
 def _notes(unit: str, rates: pd.DataFrame, scheduled: bool) -> tuple[str, ...]:
     how = (
         "Visits after time 0, with and without an EDSS, over the time observed; intervals from the spread between "
-        f"{unit}s (robust), not from a law of counts."
+        f"{unit} (robust), not from a law of counts."
     )
     lacking = rates[rates["reason"] != ""]
     missing = tuple(f"No interval in {row.window}: {row.reason} ({row.arm})." for row in lacking.itertuples())
