@@ -13,6 +13,7 @@ from scipy.stats import chi2
 
 import trajectories as tj
 from trajectories import endpoints
+from trajectories.comparison.figures import Mean
 from trajectories.endpoints.survival import TimeTo
 from trajectories.endpoints.survival_hazards import cox
 from trajectories.endpoints.survival_setting import Setting
@@ -238,6 +239,40 @@ def test_what_cannot_be_weighted_says_so(cohort, times):
     strangers = replace(times, table=times.table.assign(patient="nobody"))
     with pytest.raises(ValueError, match="none of these patients has a weight"):
         strangers.weighted(tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"])))
+
+
+def test_weights_of_another_cohort_are_refused_where_identifiers_coincide(cohort):
+    weights = tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"]))
+    other = tj.simulated_alemtuzumab_35()
+    with pytest.warns(endpoints.PresetWarning):
+        found = tj.time_to(tj.disability_events(other))
+    arm = cohort.patients.set_index("patient")["arm"].astype(str)
+    for table, ask in (
+        (found.table, lambda: found.weighted(weights)),
+        (other.patients, lambda: tj.annualised_relapse_rate(other, weights=weights)),
+        (other.patients, lambda: tj.neda3(other, components=("relapse", "worsening"), weights=weights)),
+    ):
+        wrong = int((table["patient"].map(arm) != table["arm"].astype(str)).sum())
+        assert wrong
+        with pytest.raises(ValueError, match=f"{wrong} of these {len(table)} patients are in another arm"):
+            ask()
+
+
+def test_what_is_no_weights_is_refused_with_the_remedy(cohort, times):
+    ones = pd.Series(1.0, index=cohort.patients["patient"])
+    matches = tj.match(tj.propensity(cohort, "arm ~ age"), treated="alemtuzumab", control="fingolimod")
+    maic = tj.maic(cohort, {"age": Mean(mean=38.0)}, target="published")
+    for wrong, name in (
+        (ones, "Series"), (ones.to_numpy(), "ndarray"), (matches, "Matches"), (maic, "MaicWeights"), (ones.to_frame(), "DataFrame"),
+    ):  # fmt: skip
+        for ask in (
+            lambda given: times.weighted(given),
+            lambda given: tj.neda3(cohort, components=("relapse",), weights=given),
+            lambda given: tj.annualised_relapse_rate(cohort, weights=given),
+        ):
+            with pytest.raises(TypeError, match=rf"not {name}: make them by tj.weights_of\(cohort, series\)"):
+                ask(wrong)
+    assert len(times.weighted(matches.weights).table) < len(times.table)  # the remedy works
 
 
 def test_few_patients_worth_are_a_warning(cohort, times):

@@ -26,6 +26,8 @@ SETTING = Setting(
     event="made up", rule="none", cohort_name="made up", simulated=True, counts=pd.DataFrame(), warnings=(), notes=()
 )  # fmt: skip
 
+NOBODY = pd.Series(dtype=object)  # arms that contradict nobody's
+
 type Asked = tuple[np.ndarray, np.ndarray]
 type Ask = Callable[[SimpleNamespace], Asked]
 
@@ -36,7 +38,7 @@ def of_wald(estimate, upper) -> np.ndarray:
 
 
 def known(values: pd.Series) -> SimpleNamespace:
-    return SimpleNamespace(values=values, description="by hand.", caveats=(), estimation=None)
+    return SimpleNamespace(values=values, arm=NOBODY, description="by hand.", caveats=(), estimation=None)
 
 
 def check_through_estimation(ask: Ask, patients: pd.Index, seed: int) -> None:
@@ -60,7 +62,10 @@ def check_through_estimation(ask: Ask, patients: pd.Index, seed: int) -> None:
     expected = ask(known(values))[1] ** 2 + 2 * through * along + through**2 * (influence**2).sum()
     shuffled = influence.sample(frac=1.0, random_state=seed)  # patients are found by name
     estimation = SimpleNamespace(influence=shuffled.to_frame(), values=slopes.iloc[::-1].to_frame())
-    found = ask(SimpleNamespace(values=values, description="made up.", caveats=(), estimation=estimation))[1]
+    made = SimpleNamespace(
+        values=values, arm=NOBODY, description="made up.", caveats=(), estimation=estimation
+    )
+    found = ask(made)[1]
     np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-5)
     assert np.abs(found / ask(known(values))[1] - 1).max() > 0.05  # it made a difference
 

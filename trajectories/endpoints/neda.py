@@ -215,7 +215,9 @@ def neda3(
     ------
     ValueError
         If the cohort lacks a table that a component needs (the message offers what is possible), or a time, level or
-        component is not usable.
+        component is not usable, or patients are in another arm by the weights.
+    TypeError
+        If the weights are none of patients, such as a series.
 
     Notes
     -----

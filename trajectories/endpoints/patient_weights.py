@@ -40,6 +40,10 @@ class PatientWeights(Protocol):
         """Weights, index `patient`."""
 
     @property
+    def arm(self) -> pd.Series:
+        """The arm of each patient; same index."""
+
+    @property
     def description(self) -> str:
         """The target population and the method, in a sentence."""
 
@@ -144,11 +148,14 @@ def with_weights(
     """Add the column `weight`, leave out patients without one, and say so by arm; without counts where small ones are to be hidden.
 
     >>> from types import SimpleNamespace
-    >>> known = SimpleNamespace(values=pd.Series({"a": 2.0}), description="By hand.", caveats=(), estimation=None)
+    >>> one, arm = pd.Series({"a": 2.0}), pd.Series({"a": "x"})
+    >>> known = SimpleNamespace(values=one, arm=arm, description="By hand.", caveats=(), estimation=None)
     >>> table, said = with_weights(pd.DataFrame({"patient": ["a", "b"], "arm": ["x", "x"]}), known)
     >>> table["weight"].tolist(), said[1]
     ([2.0], 'Without a weight and left out: 1 of 2 patients of x.')
     """
+    _check_kind(weights)
+    _check_arms(table, weights.arm)
     own = table["patient"].map(weights.values).to_numpy(dtype=np.float64)
     inside = own > 0
     if not inside.any():
@@ -172,6 +179,27 @@ def with_weights(
     }
     said += _uncertainty(weights, effective, hidden=suppress_below is not None)
     return table[inside].assign(weight=own[inside]).reset_index(drop=True), tuple(said)
+
+
+def _check_kind(weights: object) -> None:
+    """Refuse what is not weights of the patients of arms: plain numbers, matched sets, weights that match published means."""
+    frames = (getattr(weights, name, None) for name in ("values", "arm"))
+    if all(isinstance(frame, pd.Series) for frame in frames) and hasattr(weights, "description"):
+        return
+    raise TypeError(
+        f"weights must be those of tj.weights, tj.entropy_balance or tj.weights_of, not {type(weights).__name__}: make them by "
+        "tj.weights_of(cohort, series), with a series of numbers indexed by patient, or take .weights of a match."
+    )
+
+
+def _check_arms(table: pd.DataFrame, arm: pd.Series) -> None:
+    """Refuse weights of another cohort, which shows where its identifiers are the same and its arms are not."""
+    own, known = table["arm"].astype(str).to_numpy(), table["patient"].map(arm.astype(str))
+    other = int((known.notna().to_numpy() & (known.to_numpy() != own)).sum())
+    if other:
+        raise ValueError(
+            f"{other} of these {len(table)} patients are in another arm by the weights: make the weights from the same cohort."
+        )
 
 
 def _uncertainty(weights: PatientWeights, effective: Mapping[str, float], *, hidden: bool) -> list[str]:
@@ -202,7 +230,9 @@ def weighted_cohort(
     Raises
     ------
     ValueError
-        If patients are not grouped by arm, or nobody has a weight.
+        If patients are not grouped by arm, nobody has a weight, or patients are in another arm by the weights.
+    TypeError
+        If these are no weights of patients.
     """
     if by != "arm":
         raise ValueError(f"weights make arms comparable, not other groups: by='arm', not {by!r}.")

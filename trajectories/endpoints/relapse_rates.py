@@ -160,7 +160,9 @@ def annualised_relapse_rate(
     Raises
     ------
     ValueError
-        If there is no relapse table, the windows do not ascend, or an option is not usable.
+        If there is no relapse table, the windows do not ascend, an option is not usable, or patients are in another arm by the weights.
+    TypeError
+        If the weights are none of patients, such as a series.
 
     References
     ----------

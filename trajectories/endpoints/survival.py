@@ -91,7 +91,9 @@ class TimeTo:
         Raises
         ------
         ValueError
-            If nobody of the times has a weight.
+            If nobody of the times has a weight, or patients are in another arm by the weights: those are of another cohort.
+        TypeError
+            If these are no weights of patients, such as a series: `tj.weights_of` makes them of one.
 
         References
         ----------
@@ -102,7 +104,8 @@ class TimeTo:
         >>> from types import SimpleNamespace
         >>> setting = Setting(event="x", rule="r", cohort_name="two", simulated=True, counts=pd.DataFrame(), warnings=(), notes=())
         >>> table = pd.DataFrame({"patient": ["a", "b"], "arm": "x", "time": [1.0, 2.0], "event": [1, 0]})
-        >>> weights = SimpleNamespace(values=pd.Series({"a": 1.0, "b": 3.0}), description="By hand.", caveats=(), estimation=None)
+        >>> values, arm = pd.Series({"a": 1.0, "b": 3.0}), pd.Series("x", index=["a", "b"])
+        >>> weights = SimpleNamespace(values=values, arm=arm, description="By hand.", caveats=(), estimation=None)
         >>> times = TimeTo(table=table, causes=("x",), setting=setting).weighted(weights)
         >>> times.kaplan_meier().at([1.5])["survival"].item()
         0.75
