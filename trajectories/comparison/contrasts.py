@@ -13,14 +13,14 @@ from trajectories.comparison.arm_values import Job
 from trajectories.comparison.augmented import AUGMENTABLE
 from trajectories.comparison.bootstrap import Bootstrap, replicates
 from trajectories.comparison.censoring import CensoringWeights
-from trajectories.comparison.standing import numbers, standing
+from trajectories.comparison.standing import constant, ground, standing
 from trajectories.estimands.comparing import DESCRIPTIVE, compared
 from trajectories.estimands.outcomes import Stabilisation
 from trajectories.estimate import Estimate, EstimateSet, Question
 from trajectories.fitting.point import PointFit
 from trajectories.fitting.reweighted import Point, Refitter
 from trajectories.models.design import Floats
-from trajectories.weighting.values import Weights
+from trajectories.weighting.values import Weights, check_weights
 
 __all__ = ["contrast"]
 
@@ -33,8 +33,8 @@ FEW = 400
 @overload
 def contrast(
     estimate: Estimate,
-    level: str,
-    reference: str,
+    level: str | float,
+    reference: str | float,
     *,
     over: str = ...,
     scale: Literal["difference", "ratio"] = ...,
@@ -48,8 +48,8 @@ def contrast(
 @overload
 def contrast(
     estimate: Stabilisation,
-    level: str,
-    reference: str,
+    level: str | float,
+    reference: str | float,
     *,
     over: str = ...,
     scale: Literal["difference", "ratio"] = ...,
@@ -59,8 +59,8 @@ def contrast(
 ) -> EstimateSet: ...
 def contrast(
     estimate: Estimate | Stabilisation,
-    level: str,
-    reference: str,
+    level: str | float,
+    reference: str | float,
     *,
     over: str = "arm",
     scale: Literal["difference", "ratio"] = "difference",
@@ -84,7 +84,7 @@ def contrast(
     estimate
         An `Estimate` with the dim `over`, or a `Stabilisation` (then every part of it is compared).
     level, reference
-        Names of arms, or of levels of `over`.
+        Names of arms, or levels of `over`.
     over
         The dim that is compared: "arm", or "period" for relapse rates.
     scale
@@ -140,6 +140,11 @@ def contrast(
     >>> effect.summary()["mean"].round(1).item()
     -0.4
     """
+    level, reference = (name if isinstance(name, str) else f"{name:g}" for name in (level, reference))
+    if weights is not None:
+        check_weights(weights)
+    if bootstrap is not None and not isinstance(bootstrap, Bootstrap):
+        raise TypeError(f"bootstrap takes tj.Bootstrap(n=…), not a {type(bootstrap).__name__}.")
     if seen is not None and not augmented:
         raise ValueError(
             "censoring weights are of patients at a time, and go into augmented=True; a likelihood needs none of them."
@@ -170,7 +175,7 @@ def contrast(
     _check_weights(asked, weights)
     if not augmented and bootstrap is None:
         said = standing(asked, level, reference, weights, augmented=False, bootstrapped=False)
-        return compared(asked.again(), level, reference, over, scale, said)
+        return _with_constancy(compared(asked.again(), level, reference, over, scale, said), asked)
     _check_possible(estimate, asked, weights, augmented, bootstrap)
     job = Job(
         pair=(level, reference), refitter=Refitter.of(asked.fit), point=Point.of(asked.fit), cohort=asked.fit.cohort,
@@ -252,7 +257,12 @@ def _by_draw(
             for name, part in estimate.estimates.items()
         }
         return _set(estimate, level, reference, parts)
-    return compared(estimate, level, reference, over, scale, _descriptive(estimate, level, reference, over))
+    made = compared(estimate, level, reference, over, scale, _descriptive(estimate, level, reference, over))
+    return made if estimate.asked is None or over != "arm" else _with_constancy(made, estimate.asked)
+
+
+def _with_constancy(made: Estimate, asked: Question) -> Estimate:
+    return replace(made, caveats=(*made.caveats, *constant(made, asked.options.get("by") or {})))
 
 
 def _set(estimate: Stabilisation, level: str, reference: str, parts: Mapping[str, Estimate]) -> EstimateSet:
@@ -263,7 +273,7 @@ def _descriptive(estimate: Estimate, level: str, reference: str, over: str) -> t
     """How many patients of each arm a contrast stands on, and that it is descriptive; None where it is not of arms."""
     if estimate.asked is None or over != "arm":
         return None
-    return (numbers(estimate.asked.fit.design, level, reference), DESCRIPTIVE)
+    return (*ground(estimate.asked.fit, level, reference), DESCRIPTIVE)
 
 
 def _asked(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from trajectories.caveats import Doubt
 from trajectories.comparison.augmented import Corrections
+from trajectories.comparison.calendar_time import calendar_overlap
 from trajectories.estimands.comparing import DESCRIPTIVE
 from trajectories.estimands.over_time import BASELINE
-from trajectories.estimate import Question
+from trajectories.estimands.population import Fitted
+from trajectories.estimate import Estimate, Question
 from trajectories.fitting.fit import Fit
 from trajectories.fitting.point import PointFit
 from trajectories.models.base import EdssModel
@@ -17,7 +23,7 @@ from trajectories.models.counts import CountModel
 from trajectories.models.design import Design
 from trajectories.weighting.values import Weights
 
-__all__ = ["baseline_fixed", "numbers", "standing"]
+__all__ = ["baseline_fixed", "constant", "ground", "numbers", "standing"]
 
 ASSUMED = Doubt(
     "an effect of the drug only if every common cause of treatment choice and outcome is among the covariates, and every patient could "
@@ -32,6 +38,8 @@ POOLED = Doubt(
     "the start by windows=(0, None), or put period into the formula"
 )
 BEFORE = Doubt("descriptive before time 0, where a difference between arms is imbalance, not effect")
+# Fewer patients in an arm than this, or as few by weight, make intervals rough.
+FEW = 20
 FOLLOWED = Doubt(
     "patients were followed for different times: weights make up for a wrong model of the rates only if how long does not depend on the "
     "covariates"
@@ -54,10 +62,16 @@ def standing(
 ) -> tuple[str, ...]:
     """Say on how many patients a contrast stands, and what it assumes."""
     fit, design = asked.fit, asked.fit.design
-    said = [numbers(design, level, reference, weights, found)]
+    said = ground(fit, level, reference, weights, found)
     counts = isinstance(fit.model, CountModel)
-    if counts and _has_before(design) and {"period", "window"} & set(design.formula.columns):
+    if (
+        counts
+        and _has_before(design)
+        and ({"period", "window"} & set(design.formula.columns) or not _has_after(design))
+    ):
         said.append(BEFORE)
+    if counts and not _has_after(design):
+        return (*said, *_of_weights(asked, weights, augmented=augmented, bootstrapped=bootstrapped))
     if not baseline_fixed(fit.model, design, level, reference):
         said.append(POOLED if counts else NOT_FIXED)
     elif weights is None:
@@ -66,18 +80,31 @@ def standing(
         said += [ASSUMED, Doubt(f"and only if {_model(fit, augmented)}")]
     if augmented and counts and _followed_unevenly(design):
         said.append(FOLLOWED)
+    return (*said, *_of_weights(asked, weights, augmented=augmented, bootstrapped=bootstrapped))
+
+
+def _of_weights(
+    asked: Question, weights: Weights | None, *, augmented: bool, bootstrapped: bool
+) -> list[str]:
+    """What weights leave open: of a posterior, of covariates that are not adjusted for, and of their own estimation."""
+    fit, said = asked.fit, list[str]()
     if weights is not None:
         if isinstance(fit, Fit):
             said.append(POSTERIOR)
         if not augmented and not _weighted(fit):
-            said += _not_adjusted(design, weights)
+            said += _not_adjusted(fit.design, weights)
         if augmented or bootstrapped:
             said += [caveat for caveat in weights.caveats if caveat not in fit.caveats]
     used = [weights, fit.weights if isinstance(fit, PointFit) else None]
-    if bootstrapped and any(made is not None and not made.recipe.fractional for made in used):
+    held = any(made is not None and not made.recipe.fractional for made in used)
+    if bootstrapped and held:
         said.append("the weights (matched sets, or given by hand) were held as they are in the bootstrap")
     if isinstance(fit, PointFit) and not bootstrapped and weights is not None:
-        if weights.estimation is None:
+        if held:
+            said.append(
+                "the weights are taken as known, as matched sets and weights given by hand are in a bootstrap too"
+            )
+        elif weights.estimation is None:
             said.append(
                 "the weights are taken as known: bootstrap=tj.Bootstrap() allows for their estimation"
             )
@@ -85,7 +112,63 @@ def standing(
             said.append(
                 "the target population of the weights is taken as known: bootstrap=tj.Bootstrap() allows for its estimation"
             )
-    return tuple(said)
+    return said
+
+
+def ground(
+    fit: Fitted,
+    level: str,
+    reference: str,
+    weights: Weights | None = None,
+    found: Corrections | None = None,
+) -> list[str]:
+    """Say on how many patients of each arm a contrast stands, whether they are few, and whether the arms are of other times."""
+    design = fit.design
+    return [
+        numbers(design, level, reference, weights, found),
+        *_few(design, level, reference, weights),
+        *_apart(fit, level, reference),
+    ]
+
+
+def constant(made: Estimate, by: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that an effect is the same at all values of a covariate, as the formula has no product that would let it differ."""
+    alike = [name for name in by if name in made.draws.dims and made.draws.sizes[name] > 1]
+    alike = [name for name in alike if float((made.draws.max(name) - made.draws.min(name)).max()) < 1e-10]
+    return tuple(
+        Doubt(
+            f"the same at every {name} by assumption: the formula has no product of arm and {name}, such as arm * {name}"
+        )
+        for name in alike
+    )
+
+
+def _few(design: Design, level: str, reference: str, weights: Weights | None) -> list[str]:
+    """Say which arms have few patients, or hardly more by weight than a few."""
+    arms = [str(arm) for arm in design.target["arm"]]
+    small = []
+    for arm in (level, reference):
+        n = float(arms.count(arm))
+        if weights is not None and arm in weights.arms:
+            n = min(n, float(weights.effective_sample_size[arm]))
+        if n < FEW:
+            small.append(f"{arm} as few as {n:.1f}".removesuffix(".0"))
+    if not small:
+        return []
+    return [Doubt(f"few patients ({', '.join(small)}): read the interval as rough, and look at who they are")]
+
+
+def _apart(fit: object, level: str, reference: str) -> list[str]:
+    """Say that two arms hardly overlap in calendar time, where the cohort has dates of start for both."""
+    people = fit.cohort.patients if isinstance(fit, PointFit) else pd.DataFrame()
+    if "start" not in people or not pd.api.types.is_datetime64_any_dtype(people["start"]):
+        return []
+    dated = people.loc[people["start"].notna(), "arm"].astype(str)
+    if not {level, reference} <= set(dated):
+        return []
+    assert isinstance(fit, PointFit)
+    both = fit.cohort.only(people.loc[people["arm"].astype(str).isin([level, reference]), "patient"].tolist())
+    return [Doubt(said) for said in calendar_overlap(both).warnings]
 
 
 def baseline_fixed(model: object, design: Design, level: str, reference: str) -> bool:
@@ -100,6 +183,10 @@ def baseline_fixed(model: object, design: Design, level: str, reference: str) ->
     rows = design.target
     first, second = (design.at(design.placed(rows, arm, 0.0)) for arm in (level, reference))
     return bool(np.allclose(first.X, second.X) and np.allclose(first.Z, second.Z))
+
+
+def _has_after(design: Design) -> bool:
+    return bool((design.frame["years"] > 0).any())
 
 
 def _has_before(design: Design) -> bool:
@@ -148,7 +235,8 @@ def numbers(
         said = f"{arm} {arms.count(arm)} patients in the model"
         if weights is not None and arm in weights.arms:
             size = weights.effective_sample_size[arm]
-            said += f", {int((weights.arm == arm).sum())} weighted (effective {size:.1f})"
+            inside, there = int((weights.arm == arm).sum()), weights.cohort_sizes[arm]
+            said += f", {inside} {'' if inside == there else f'of {there} '}weighted (effective {size:.1f})"
         if found is not None:
             seen = found.seen[found.arms.index(arm)]
             said += f", outcome seen in {', '.join(f'{n:.0f}' for n in seen)}"

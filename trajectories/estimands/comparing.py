@@ -35,6 +35,8 @@ def compared(
         raise ValueError(f"{estimate.name} has no {over}s to compare: put {over!r} into the formula.")
     if scale not in ("difference", "ratio"):
         raise ValueError(f"scale must be 'difference' or 'ratio', not {scale!r}.")
+    if level == reference:
+        raise ValueError(f"{level!r} would be compared with itself: name two {over}s.")
     a, b = (
         estimate.draws.isel({over: _place(estimate, over, name)}, drop=True) for name in (level, reference)
     )
@@ -70,5 +72,10 @@ def _place(estimate: Estimate, over: str, level: str) -> int:
     have = [f"{name:g}" if isinstance(name, float) else str(name) for name in estimate.draws[over].to_numpy()]
     if level not in have:
         hint = f" Put {over!r} into the formula to compare {over}s." if have == [ALL] else ""
+        arms: tuple[str, ...] = (
+            estimate.asked.fit.design.arms if estimate.asked is not None and over == "arm" else ()
+        )
+        if len(arms) == 1:
+            hint = f" All patients of the fit are of one arm ({arms[0]}): there is no other to compare with."
         raise ValueError(f"there is no {over} {level!r}; there are: {', '.join(have)}.{hint}")
     return have.index(level)

@@ -16,7 +16,7 @@ from trajectories.fitting.fit import Fit
 from trajectories.formulas import FormulaError, Matrices
 from trajectories.models.base import EdssModel, MixedModel
 from trajectories.models.design import Design, Floats, Ints
-from trajectories.weighting.values import Weights
+from trajectories.weighting.values import Weights, check_weights
 
 __all__ = [
     "ALL",
@@ -182,6 +182,8 @@ def population_of(fit: Fitted, target: Target, seed: int = 0) -> Population:
         words = f"{target.name}; {int((counts > 0).sum())} patients count in it"
         words += f", {away} of them without a row in the model)" if away else ")"
         return Population(design=design, rows=rows, weights=weights, words=words)
+    if not isinstance(target, str):
+        check_weights(target)
     if target == "everyone":
         words = f"the {design.n_patients} patients in the model"
         return Population(design=design, rows=design.target, weights=np.ones(design.n_patients), words=words)

@@ -181,7 +181,11 @@ def fit_mixedlm(model: GaussianMixed, design: Design, *, reml: bool = False) -> 
         from trajectories.fitting.grouped_gaussian import fit_grouped  # which builds on this module
 
         if design.weights is not None:
-            refuse_groups(design, "maximum likelihood with weights")
+            refuse_groups(
+                design,
+                "maximum likelihood with weights",
+                "leave the fit without weights and give them to tj.contrast(…, augmented=True)",
+            )
         return fit_grouped(model, design, reml=reml)
     _, X, Z, sums = _sums(design)
     attempts = _attempts(X, Z, design, sums, reml)

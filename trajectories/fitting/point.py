@@ -23,7 +23,7 @@ from trajectories.models.blocks.group_effects import group_notes
 from trajectories.models.counts import CountModel
 from trajectories.models.design import Design, PatientWeights
 from trajectories.models.gaussian import GaussianMixed
-from trajectories.weighting.values import Weights
+from trajectories.weighting.values import Weights, check_weights
 
 if TYPE_CHECKING:
     from trajectories.fitting.profiles import ProfileInterval
@@ -327,6 +327,8 @@ def maximise(
         raise ValueError(
             f"{type(model).__name__} is fitted by {' or '.join(map(repr, allowed))}, not by {method!r}."
         )
+    if weights is not None:
+        check_weights(weights)
     design = model.design(cohort) if weights is None else _weighted_design(model, cohort, weights)
     solution: MixedLMFit | CountFit | MarginalFit
     if isinstance(model, GaussianMixed):

@@ -122,7 +122,7 @@ class Refitter:
         ConvergenceError, ValueError
             If there is no maximum with these weights.
         """
-        refuse_groups(self.design, "a bootstrap")
+        refuse_groups(self.design, "a bootstrap", "take augmented=True without a bootstrap")
         design = replace(self.design, weights=PatientWeights(values=weights / weights.mean()))
         if self.kind == "counts":
             assert isinstance(self.model, CountModel)

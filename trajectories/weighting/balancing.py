@@ -13,7 +13,7 @@ from trajectories.caveats import marks_of
 from trajectories.formulas import level_order
 from trajectories.weighting.errors import WeightingError
 from trajectories.weighting.scores import overlap_share
-from trajectories.weighting.values import Weights
+from trajectories.weighting.values import Weights, check_weights
 
 __all__ = ["GOAL", "Balance", "balance"]
 
@@ -175,6 +175,7 @@ def balance(weights: Weights, *, squares: bool = False, interactions: bool = Fal
     >>> balance(weights(scores, "ATO")).summary()["smd_after"].round(2).to_dict()
     {'sex: M': 0.02, 'edss_baseline': 0.03}
     """
+    check_weights(weights)
     everybody = weights.candidates.drop(columns="arm")
     if everybody.empty:
         raise WeightingError(

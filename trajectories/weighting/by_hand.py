@@ -69,6 +69,11 @@ def weights_of(
     >>> float(equal.values.max())
     1.0
     """
+    if not isinstance(values, pd.Series):
+        raise WeightingError(
+            f"a {type(values).__name__} does not say whose weights these are: give a Series, "
+            "pd.Series(numbers, index=cohort.patients['patient'])."
+        )
     table = cohort.patients.set_index("patient")
     _refuse_values(values, table.index)
     table = table[table.index.isin(values.index)]

@@ -14,7 +14,7 @@ from trajectories.caveats import marks_of
 from trajectories.cohort import Cohort
 from trajectories.weighting.tilting import kish
 
-__all__ = ["Estimation", "Recipe", "Target", "Weights", "normalised"]
+__all__ = ["Estimation", "Recipe", "Target", "Weights", "check_weights", "normalised"]
 
 type Target = Literal["ATE", "ATT", "ATO", "matching"]
 
@@ -193,6 +193,21 @@ class Weights:
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def check_weights(given: object) -> None:
+    """Refuse what is not weights, with the way to make them.
+
+    Raises
+    ------
+    TypeError
+        For a Series, an array, matched sets or a cohort.
+    """
+    if not isinstance(given, Weights):
+        raise TypeError(
+            f"weights are those of tj.weights, tj.entropy_balance, tj.match(…).weights or, of your own numbers, tj.weights_of(cohort, series), "
+            f"not a {type(given).__name__}."
+        )
 
 
 def normalised(
