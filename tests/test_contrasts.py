@@ -582,7 +582,7 @@ def test_two_arms_that_were_matched_compare_without_the_third(cohort):
     pairs = matched.values[matched.values > 0]
     assert 0.2 < only(found) < 0.9
     assert (
-        f"alemtuzumab 133 patients in the model, {(matched.arm[pairs.index] == 'alemtuzumab').sum()} weighted"
+        f"alemtuzumab 133 patients in the model, {(matched.arm[pairs.index] == 'alemtuzumab').sum()} of 133 weighted"
         in str(found)
     )
     with pytest.raises(ValueError, match="nobody of ocrelizumab with a weight"):
