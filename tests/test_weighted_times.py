@@ -201,6 +201,69 @@ def test_no_difference_beyond_follow_up_and_none_where_nothing_varies():
         alone.kaplan_meier().difference([1.0])
 
 
+def without_events(size: int, *, weighted: bool) -> TimeTo:
+    """Three arms, of which 'c' has so many patients and no event."""
+    study = weighted_study("three_arms")
+    others = study.table[study.table["arm"] != "c"]
+    last = float(study.table["time"].max())
+    quiet = others.iloc[[0] * size].assign(
+        arm="c", time=last, event=0, cause="censored", patient=[f"quiet {k}" for k in range(size)]
+    )
+    table = pd.concat([others, quiet], ignore_index=True)
+    table["cause"] = pd.Categorical(table["cause"], categories=study.table["cause"].cat.categories)
+    return replace(study, table=table if weighted else table.drop(columns="weight"))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("size", [8, 98])
+def test_an_arm_without_events_has_no_error_and_says_so(size, weighted):
+    study = without_events(size, weighted=weighted)
+    curves, incidence = study.kaplan_meier(), study.cumulative_incidence()
+    limits = ["std_error", "lower", "upper", "p_value"]
+    for apart in (
+        curves.difference([1.0]),
+        curves.difference([1.0], reference="b"),
+        incidence.difference([1.0]),
+        incidence.difference([1.0], cause="rival", reference="b"),
+    ):
+        row = apart.set_index("arm")
+        assert row.loc["c", limits].isna().all()
+        assert np.isfinite(row.loc["c", "difference"])
+        assert "no event in c by then: nothing varied" in row.loc["c", "reason"]
+        with_events = row.drop(index="c").iloc[0]
+        assert with_events["std_error"] > 0
+        assert with_events["reason"] == ""
+    backwards = curves.difference([1.0], reference="c")
+    assert backwards[limits].isna().to_numpy().all()
+    assert backwards["reason"].str.contains("no event in c").all()
+    means = curves.restricted_mean(1.0).set_index("arm")
+    assert means.loc["c", "restricted_mean"] == pytest.approx(1.0)
+    missing = ["std_error", "lower", "upper", "difference_lower", "difference_upper", "p_value"]
+    assert means.loc["c", missing].isna().all()
+    assert "no event in c by then" in means.loc["c", "reason"]
+    assert means.loc["b", missing].notna().all()
+    assert means.loc["b", "reason"] == ""
+    for said in (" ".join(str(curves).split()), " ".join(str(incidence).split())):
+        assert "No event in c: nothing varied" in said
+        assert ("upper limit" in said) is not weighted
+
+
+def test_an_arm_where_everybody_had_the_event_has_no_error_either():
+    study = weighted_study("two_arms")
+    ended = study.table["arm"] == "a"
+    table = study.table.assign(time=study.table["time"].where(~ended, 0.5))
+    table["event"] = table["event"].where(~ended, 1)
+    table["cause"] = table["cause"].where(~ended, "event")
+    for columns in ([], ["weight"]):
+        study = replace(study, table=table.drop(columns=columns))
+        for answers in (study.kaplan_meier(), study.cumulative_incidence()):
+            apart = answers.difference([1.0]).iloc[0]
+            assert apart[["std_error", "lower", "upper", "p_value"]].isna().all()
+            assert "nobody left without an event in a by then" in apart["reason"]
+    late = study.kaplan_meier().difference([40.0]).iloc[0]["reason"]
+    assert "b was not followed up that long" in late
+
+
 @pytest.fixture(scope="module")
 def cohort() -> tj.Cohort:
     return tj.simulated_three_dmts_400()

@@ -10,7 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
-from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences
+from trajectories.endpoints.survival_differences import (
+    ArmSlopes,
+    ArmValues,
+    both_reasons,
+    differences,
+    no_event_notes,
+)
 from trajectories.endpoints.survival_setting import Setting, count_text
 from trajectories.endpoints.survival_steps import (
     Floats,
@@ -37,7 +43,7 @@ class KaplanMeier:
     ----------
     curves
         One row an arm and distinct time (years), from 0: `arm`, `time`, `at_risk` (just before the time), `events`, `censored`,
-        `survival`, `std_error` (Greenwood), `lower`, `upper` (missing where survival is 1 or 0).
+        `survival`, `std_error` (Greenwood; 0 before the first event), `lower`, `upper` (missing where survival is 1 or 0).
     medians
         One row an arm: `arm`, `patients`, `events`, `median` (years; missing if not reached), `lower`, `upper`.
     ci
@@ -91,7 +97,8 @@ class KaplanMeier:
         Returns
         -------
         One row an arm: `arm`, `until`, `restricted_mean` (years), `std_error`, `lower`, `upper` (Wald), and from the second arm on the
-        difference from the first with its interval: `difference`, `difference_lower`, `difference_upper`, `p_value`.
+        difference from the first with its interval: `difference`, `difference_lower`, `difference_upper`, `p_value`; and `reason`, why errors
+        and limits are missing: where an arm had no event nothing varied, in few patients as in many.
 
         Raises
         ------
@@ -101,7 +108,7 @@ class KaplanMeier:
         from scipy.special import ndtr
 
         values = self._areas(until)
-        mean, error = np.array([(value.estimate[0], value.std_error[0]) for value in values]).T
+        mean, error = np.array([(value.estimate[0], value.error[0]) for value in values]).T
         apart, apart_error = np.array([value.less(values[0]) for value in values])[:, :, 0].T
         apart[0] = np.nan  # from itself
         z = normal_limit(self.ci)
@@ -119,6 +126,10 @@ class KaplanMeier:
                 "difference_lower": apart - z * apart_error,
                 "difference_upper": apart + z * apart_error,
                 "p_value": p,
+                "reason": [
+                    values[0].reasons[0],
+                    *(both_reasons(value, values[0])[0] for value in values[1:]),
+                ],
             }
         )
 
@@ -132,7 +143,7 @@ class KaplanMeier:
         if not self.slopes:
             pieces = [(arm, *_area(curve, until)) for arm, curve in arms_of(self.curves)]
             return [
-                ArmValues(arm=arm, estimate=np.array([mean]), std_error=np.array([error]))
+                ArmValues(arm=arm, estimate=np.array([mean]), std_error=np.array([error]), untouched=until)
                 for arm, mean, error in pieces
             ]
         values = []
@@ -146,6 +157,7 @@ class KaplanMeier:
                     estimate=np.array([mean]),
                     std_error=np.sqrt((influence**2).sum(axis=0)),
                     influence=influence,
+                    untouched=until,
                 )
             )
         return values
@@ -163,7 +175,8 @@ class KaplanMeier:
         Returns
         -------
         One row an arm other than the reference and time: `arm`, `reference`, `time`, `difference`, `std_error`, `lower`, `upper` (Wald),
-        `p_value`; missing after the last time of either arm. Weighted arms are not taken to be independent where their weights were
+        `p_value`, `reason`; missing after the last time of either arm, and error, limits and p where either had no event by then, or nobody
+        left without one: nothing varied, and `reason` says in which. Weighted arms are not taken to be independent where their weights were
         estimated together.
 
         Raises
@@ -270,6 +283,9 @@ def kaplan_meier(
             f"{"Greenwood's" if patients is None else 'the robust'} standard error; none before "
             "the first event). Interval of the median: where the limits of the curve reach a half "
             "(Brookmeyer and Crowley 1982).",
+            *no_event_notes(
+                pd.Series({row["arm"]: row["events"] for row in medians}), weighted=patients is not None
+            ),
         ),
         slopes=slopes,
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_curves import arms_of, check_times, places, printed_times
-from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences
+from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences, no_event_notes
 from trajectories.endpoints.survival_setting import Setting, count_text
 from trajectories.endpoints.survival_steps import (
     aalen_johansen,
@@ -96,7 +96,8 @@ class CumulativeIncidence:
         Returns
         -------
         One row an arm other than the reference and time: `arm`, `reference`, `time`, `difference`, `std_error`, `lower`, `upper` (Wald),
-        `p_value`; missing after the last time of either arm. Weighted arms are not taken to be independent where their weights were
+        `p_value`, `reason`; missing after the last time of either arm, and error, limits and p where in either nobody or everybody had the
+        event: nothing varied, and `reason` says in which. Weighted arms are not taken to be independent where their weights were
         estimated together.
 
         Raises
@@ -116,7 +117,9 @@ class CumulativeIncidence:
             if self.slopes:
                 at = places(curve["time"].to_numpy(), times)
                 influence = self.slopes[arm, chosen].influences(np.eye(len(curve))[:, at])
-            values.append(ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence))
+            values.append(
+                ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence, untouched=0.0)
+            )
         return differences(values, times, reference, self.ci)
 
     def __str__(self) -> str:
@@ -193,6 +196,9 @@ def cumulative_incidence(
             "A patient counts under the event that came first. One minus Kaplan-Meier with the others censored "
             "would be too high: it asks what would be if nobody had them."
         )
+    arms = table["arm"].astype(str)
+    had = (table["cause"] == causes[0]).groupby(arms, sort=False).sum()
+    notes += no_event_notes(had, weighted=patients is not None)
     return CumulativeIncidence(
         curves=pd.concat(parts, ignore_index=True),
         causes=causes,
