@@ -384,6 +384,28 @@ def test_pooled_logistic_against_statsmodels(stopping, stopping_weights):
     assert ratio.std() / ratio.mean() < 0.003
 
 
+def test_censoring_weights_are_made_before_follow():
+    courses = {f"p{k}": [("fingolimod", 0, np.nan if k % 2 else 150)] for k in range(8)}
+    cohort = made_of(courses)
+    with pytest.raises(ValueError, match=r"cut already.*give the cohort before tj\.follow"):
+        tj.censoring_weights(tj.follow(cohort, tj.OnTreatment()), tj.OnTreatment(), "censored ~ edss_now")
+    everybody = tj.follow(cohort, tj.IntentionToTreat())  # cuts nothing
+    made = tj.censoring_weights(everybody, tj.OnTreatment(), "censored ~ edss_now")
+    assert (made.at(1.0) == 0).sum() == 4
+
+
+def test_columns_of_patients_do_not_clash_with_those_of_intervals():
+    courses = {f"p{k}": [("fingolimod", 0, np.nan if k % 2 else 150)] for k in range(8)}
+    cohort = made_of(courses)
+    own = np.array([3.0, 1.0, 2.0, 2.0, 1.0, 3.0, 2.0, 1.0])
+    formulas = [f"censored ~ {name}" for name in ("own", "number", "share", "start")]
+    table = cohort.patients_table.assign(**dict.fromkeys(("own", "number", "share", "start"), own))
+    clashing = replace(cohort, patients_table=table)
+    made = [tj.censoring_weights(clashing, tj.OnTreatment(), formula).at(1.0) for formula in formulas]
+    for other in made[1:]:
+        np.testing.assert_array_equal(other, made[0])
+
+
 def test_what_censoring_weights_refuse():
     cohort = made_of(STORY)
     with pytest.raises(tj.FormulaError, match="must begin with 'censored ~'"):
@@ -403,11 +425,11 @@ def test_history_is_what_was_known_at_the_start_of_an_interval():
         cohort, ends_of_followup(cohort, tj.OnTreatment()), "censored ~ edss_now + relapses_so_far", 100
     )
     mine = table[table["patient"] == "stays"]
-    assert mine["start"].tolist() == [0, 100, 200, 300, 400]
+    assert mine["start of the interval"].tolist() == [0, 100, 200, 300, 400]
     assert mine["edss_now"].tolist() == [2.0, 2.0, 2.0, 3.0, 3.0]
     assert mine["relapses_so_far"].tolist() == [0, 0, 1, 2, 2]
     assert mine["relapses_last_year"].tolist() == [1, 1, 2, 3, 2]
-    assert mine["share"].tolist() == [1, 1, 1, 1, 0.01]
+    assert mine["share of the interval"].tolist() == [1, 1, 1, 1, 0.01]
     other = table[table["patient"] == "stops"]
     assert other["censored"].tolist() == [0, 1]
 

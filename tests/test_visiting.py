@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,18 @@ def test_intensity_against_coxph():
     made = tj.visit_weights(cohort, "visit ~ edss_now + relapses_recent + age")
     found = made.coefficients.droplevel("arm")
     np.testing.assert_allclose(found["log_ratio"], reference.loc[found.index, "coef"], rtol=1e-5)
+
+
+def test_columns_of_patients_do_not_clash_with_those_of_visits():
+    """A cohort read with dates has `start`; what is known before a visit has its name even beside a column of patients."""
+    cohort = tj.simulated_three_dmts_400()
+    formula = "visit ~ edss_now + relapses_recent"
+    table = cohort.patients_table
+    start = pd.Timestamp("2015-01-01") + pd.to_timedelta(np.arange(len(table)), unit="D")
+    clashing = replace(cohort, patients_table=table.assign(start=start, stop=1.0, visit="no", edss_now=9.0))
+    made, plain = tj.visit_weights(clashing, formula), tj.visit_weights(cohort, formula)
+    pd.testing.assert_frame_equal(made.visits, plain.visits)
+    pd.testing.assert_frame_equal(made.coefficients, plain.coefficients)
 
 
 def test_what_visit_weights_refuse():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trajectories.caveats import SIMULATED, Doubt, Mark
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
+from trajectories.comparison.following import cut_by
 from trajectories.comparison.logistic import fitted_probabilities
 from trajectories.comparison.strategies import NATURAL, Duration, Strategy, ends_of_followup
 from trajectories.formulas import FormulaError, parse, variables
@@ -25,6 +26,8 @@ type Integers = NDArray[np.int64]
 
 QUARTER = Duration(months=3)
 _YEAR = round(DAYS_PER_YEAR)
+# Of the rows at risk: no name that a formula, or a column of the patients that one needs, can have.
+NUMBER, START, SHARE = "number of the interval", "start of the interval", "share of the interval"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -208,7 +211,7 @@ def censoring_weights(
     FormulaError
         If the formula does not begin with `censored ~` or names an unknown column.
     ValueError
-        If nobody is censored, or all are.
+        If the cohort was cut by a strategy already, or nobody is censored, or all are.
 
     Source: Robins and Finkelstein (2000), Biometrics 56:779, doi:10.1111/j.0006-341X.2000.00779.x; Cain and Cole (2009), Statistics in
     Medicine 28:1725, doi:10.1002/sim.3585.
@@ -228,6 +231,10 @@ def censoring_weights(
             f"{formula!r} must begin with 'censored ~', as in 'censored ~ arm + years + edss_now'."
         )
     check_truncate(truncate)
+    if (cutting := cut_by(cohort)) is not None:
+        raise ValueError(
+            f"follow-up of this cohort was cut already, so that nobody is censored in it ({cutting}): give the cohort before tj.follow."
+        )
     if every.in_days < 1:
         raise ValueError("intervals must be at least a day long.")
     ends = ends_of_followup(cohort, strategy)
@@ -244,8 +251,8 @@ def censoring_weights(
         raise FormulaError(f"{formula!r} has patient effects: leave '(… | patient)' out.")
     rows = _Intervals(
         patient=pd.Index(ends["patient"]).get_indexer(table["patient"]).astype(np.int64),
-        number=table["number"].to_numpy(dtype=np.int64), X=parsed.matrices.X, censored=y.astype(float),
-        share=table["share"].to_numpy(dtype=float),
+        number=table[NUMBER].to_numpy(dtype=np.int64), X=parsed.matrices.X, censored=y.astype(float),
+        share=table[SHARE].to_numpy(dtype=float),
     )  # fmt: skip
     return CensoringWeights(
         ends=ends, formula=formula, strategy=str(strategy), every=every.in_days, truncate=truncate, simulated=cohort.simulated,
@@ -300,9 +307,9 @@ def _histories(
     start, final = number * every, number == (n - 1)[i]
     ended = final & (ends["reason"] != NATURAL).to_numpy()[i]
     table = cohort.patients.iloc[i].reset_index(drop=True)
-    table["number"], table["start"] = number, start
+    table[NUMBER], table[START] = number, start
     table["years"], table["censored"] = start / DAYS_PER_YEAR, ended.astype(float)
-    table["share"] = np.where(final & ~ended, (days[i] + 1 - start) / every, 1.0)
+    table[SHARE] = np.where(final & ~ended, (days[i] + 1 - start) / every, 1.0)
     table["edss_now"] = _last_edss(cohort, table)
     table["relapses_so_far"] = _relapses(cohort, table, np.zeros(len(table), dtype=np.int64))
     table["relapses_last_year"] = _relapses(cohort, table, start - _YEAR)
@@ -322,8 +329,8 @@ def _histories(
 def _last_edss(cohort: Cohort, table: pd.DataFrame) -> Floats:
     """The EDSS of the last visit at or before the start of each interval; NaN before the first."""
     seen = cohort.visits.dropna(subset="edss")[["patient", "day", "edss"]].sort_values("day", kind="stable")
-    asked = table[["patient", "start"]].reset_index().sort_values("start", kind="stable")
-    found = pd.merge_asof(asked, seen, left_on="start", right_on="day", by="patient")
+    asked = table[["patient", START]].reset_index().sort_values(START, kind="stable")
+    found = pd.merge_asof(asked, seen, left_on=START, right_on="day", by="patient")
     return found.set_index("index")["edss"].sort_index().to_numpy(dtype=float)
 
 
@@ -335,6 +342,6 @@ def _relapses(cohort: Cohort, table: pd.DataFrame, since: Integers) -> Floats:
     none = np.zeros(0)
     made = [
         np.searchsorted(days.get(p, none), until) - np.searchsorted(days.get(p, none), first)
-        for p, first, until in zip(table["patient"], since, table["start"], strict=True)
+        for p, first, until in zip(table["patient"], since, table[START], strict=True)
     ]
     return np.maximum(np.asarray(made, dtype=float), 0.0)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
-from trajectories.comparison.strategies import Duration, Strategy, ends_of_followup
+from trajectories.comparison.strategies import WHILE_ON, Duration, Strategy, ends_of_followup
+from trajectories.printing import years
 
 if TYPE_CHECKING:
     from trajectories.weighting.pairs import Matches
@@ -22,6 +23,9 @@ _OBSERVED = {
     "mri_table": "scans",
     "adverse_events_table": "adverse events",
 }
+# How the note of a followed cohort begins, and how it goes on after the strategy.
+NOTE, ENDED = "Follow-up: ", ". It ended by arm: "
+PAIRED = "; pairwise censored"
 FIRST = "first of the matched set ended"
 
 
@@ -136,7 +140,7 @@ def followed_in_sets(cohort: Cohort, matches: Matches, strategy: Strategy) -> tu
     first = ends["day"].groupby(own).transform("min")
     ends.loc[first < ends["day"], "reason"] = FIRST
     ends = ends.assign(day=first)
-    made = cut(chosen, ends, f"{strategy}; pairwise censored")
+    made = cut(chosen, ends, f"{strategy}{PAIRED}")
     people = made.patients.assign(arm=made.patients["arm"].cat.remove_unused_categories())
     return replace(made, patients_table=people.assign(matched_set=own.to_numpy())), ends
 
@@ -157,9 +161,22 @@ def cut(cohort: Cohort, ends: pd.DataFrame, what: str) -> Cohort:
         kept = (table["day"] <= table["patient"].map(last)).to_numpy()
         tables[name] = table[kept].reset_index(drop=True)
         removed += [f"{int((~kept).sum())} of {len(table)} {noun}"] if not kept.all() else []
-    said = f"Follow-up: {what}. It ended by arm: {ends_by_arm(ends)}."
+    said = f"{NOTE}{what}{ENDED}{ends_by_arm(ends)}."
     gone = (f"Removed, as after it: {', '.join(removed)}.",) if removed else ()
     return replace(cohort, patients_table=people, notes=(*cohort.notes, said, *gone), **tables)
+
+
+def cut_by(cohort: Cohort) -> str | None:
+    """The strategy, in words, by which follow-up of a cohort was cut; None for a cohort as read, or followed by intention to treat.
+
+    >>> import trajectories as tj
+    >>> cohort = tj.simulated_three_dmts_400()
+    >>> cut_by(tj.follow(cohort, tj.IntentionToTreat())) is None
+    True
+    """
+    notes = [note.removeprefix(NOTE).split(ENDED)[0] for note in cohort.notes if note.startswith(NOTE)]
+    cutting = [said for said in notes if said.startswith(WHILE_ON) or said.endswith(PAIRED)]
+    return cutting[-1] if cutting else None
 
 
 def ends_by_arm(ends: pd.DataFrame) -> str:
@@ -210,7 +227,7 @@ def _rebaselined(cohort: Cohort, lag: Duration, window: float) -> Cohort:
         f"Re-baselined by a lag of {lag} ({days} days): outcomes before it are excluded, so nothing here is the effect until then; patients "
         f"whose follow-up ended before it are left out ({', '.join(f'{n} {arm}' for arm, n in lost.items()) or 'none'}), which selects those "
         "who stayed.",
-        f"{len(kept) - unknown} of {len(kept)} patients have an EDSS after treatment start and within {window:g} years before the new time 0, "
+        f"{len(kept) - unknown} of {len(kept)} patients have an EDSS after treatment start and within {years(window)} before the new time 0, "
         "their new edss_baseline; it may already hold effects of the drug.",
     )
     index_date = f"Time 0 is {lag} after the treatment start (re-baselined). Before: {cohort.index_date}"

@@ -19,6 +19,8 @@ INDUCTION = ("alemtuzumab", "cladribine", "mitoxantrone", "hsct", "stem cell", "
 SHORT_COURSE = 7
 
 NATURAL = "end of observation"
+# How the words of an on-treatment strategy begin.
+WHILE_ON = "on-treatment: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ class OnTreatment:
         lasting = ", ".join(
             f"{length} after the last course of {drug}" for drug, length in self.duration.items()
         )
-        return f"on-treatment: followed until {after} of the arm's drug{f' ({lasting})' if lasting else ''} or another drug's start"
+        return f"{WHILE_ON}followed until {after} of the arm's drug{f' ({lasting})' if lasting else ''} or another drug's start"
 
     def drugs_of(self, arm: str) -> tuple[str, ...]:
         """The drugs an arm stands for; none for the untreated."""

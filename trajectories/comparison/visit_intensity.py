@@ -15,13 +15,15 @@ from trajectories.comparison.censoring import check_truncate
 from trajectories.estimate import check_ci, normal_limit
 from trajectories.formulas import FormulaError, parse, variables
 from trajectories.formulas.syntax import response_of
-from trajectories.printing import sentence
+from trajectories.printing import sentence, years
 from trajectories.weighting.tilting import kish
 
 __all__ = ["VisitWeights", "visit_weights"]
 
 type Floats = NDArray[np.float64]
 
+# Ends of the rows at risk: no name that a formula, or a column of the patients that one needs, can have.
+START, STOP = "start of the row", "end of the row"
 # Days for which a relapse is recent.
 RECENT = 90
 
@@ -91,7 +93,7 @@ class VisitWeights:
                 mine = near[near["arm"] == arm]
                 if mine.empty:
                     raise ValueError(
-                        f"{arm} has no visit with EDSS within {window:g} years of {t:g}: widen window=, or choose another time."
+                        f"{arm} has no visit with EDSS within {years(window)} of {t:g}: widen window=, or choose another time."
                     )
                 w, y = mine["weight"].to_numpy(), mine["edss"].to_numpy()
                 mean = float(w @ y / w.sum())
@@ -199,12 +201,12 @@ def visit_weights(cohort: Cohort, formula: str, *, truncate: float | None = None
         if not mine["visit"].any():
             raise ValueError(f"nobody of {arm} was seen after time 0: there is nothing to weigh.")
         weight, table = _intensity(mine, formula)
-        seen = mine[mine["visit"]][["patient", "arm", "stop"]].assign(weight=weight[mine["visit"].to_numpy()])
+        seen = mine[mine["visit"]][["patient", "arm", STOP]].assign(weight=weight[mine["visit"].to_numpy()])
         if truncate is not None:
             seen["weight"] = seen["weight"].clip(upper=float(seen["weight"].quantile(truncate)))
         parts.append(seen.assign(weight=seen["weight"] / seen["weight"].mean()))
         tables.append(table.assign(arm=arm))
-    made = pd.concat(parts).rename(columns={"stop": "day"}).astype({"day": "int64"})
+    made = pd.concat(parts).rename(columns={STOP: "day"}).astype({"day": "int64"})
     made = made.merge(cohort.visits[["patient", "day", "years", "edss"]], on=["patient", "day"], how="left")
     return VisitWeights(
         visits=made[["patient", "arm", "day", "years", "edss", "weight"]],
@@ -222,9 +224,9 @@ def _intensity(rows: pd.DataFrame, formula: str) -> tuple[Floats, pd.DataFrame]:
         raise FormulaError(f"{formula!r} has patient effects: leave '(… | patient)' out.")
     X = parsed.matrices.X
     # PHReg counts rows that begin on the day of an event as at risk on it; days and their halves are the only times
-    entry = rows["start"].to_numpy(float) + 0.1
+    entry = rows[START].to_numpy(float) + 0.1
     model = PHReg(
-        rows["stop"].to_numpy(float), X, status=rows["visit"].to_numpy(int), entry=entry, ties="breslow"
+        rows[STOP].to_numpy(float), X, status=rows["visit"].to_numpy(int), entry=entry, ties="breslow"
     )
     fitted = model.fit(disp=0)
     table = pd.DataFrame({"term": parsed.terms, "log_ratio": fitted.params})
@@ -248,9 +250,11 @@ def _at_risk(cohort: Cohort) -> pd.DataFrame:
             (patient, *row)
             for row in _spans(days, edss, relapses.get(patient, np.zeros(0)), max(first, 0), last)
         ]
-    rows = pd.DataFrame(made, columns=["patient", "start", "stop", "visit", "edss_now", "relapses_recent"])
+    rows = pd.DataFrame(made, columns=["patient", START, STOP, "visit", "edss_now", "relapses_recent"])
     if cohort.relapses_table is None:
         rows = rows.drop(columns="relapses_recent")
+    # what is known just before a visit has the name, if the patients have a column of it too
+    people = people.drop(columns=[name for name in rows if name != "patient" and name in people])
     return rows.merge(people.assign(arm=people["arm"].astype(str)), on="patient", how="left")
 
 
