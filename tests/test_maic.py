@@ -175,6 +175,11 @@ class TestRefused:
         with pytest.raises(MaicError, match="no arm 'placebo'"):
             maic(cohort, CASES["mean"], target="a trial", arm="placebo")
 
+    @pytest.mark.parametrize("given", [{"age": 34.8}, {"age": (34.8, 8.4)}, TRIAL])
+    def test_numbers_that_do_not_say_what_they_are(self, cohort, given):
+        with pytest.raises(TypeError, match="MeanSD"):
+            maic(cohort, given, target="a trial")
+
 
 class TestStandardErrors:
     def test_equal_the_sandwich_with_leverage(self, cohort, table):
@@ -299,11 +304,38 @@ class TestWeightedComparison:
         assert np.isclose(result.effective, made.effective_sample_size)
         assert "the weights adjust for age, edss_baseline, sex and for nothing else" in str(result)
 
+    def test_counts_and_balance_are_of_the_weighted_arm_among_those_with_the_outcome(self):
+        cohort = tj.simulated_three_dmts_400()
+        made = maic(cohort, {name: TRIAL[name] for name in ("age", "edss_baseline")}, arm="alemtuzumab")
+        whole = against_published(cohort, TRIAL.arr, weights=made)
+        assert (whole.patients, whole.left_out) == (133, 0)
+        assert "no longer matched" not in " ".join(whole.caveats)
+        age = cohort.patients.set_index("patient")["age"]
+        older = age[made.values.index].nlargest(60).index
+        few = against_published(cohort, TRIAL.worsening, weights=made, outcome=pd.Series(
+            np.resize([0.0, 1.0], 60), index=older))  # fmt: skip
+        assert (few.patients, few.left_out) == (60, 73)
+        mean = np.average(age[older], weights=made.values[older])
+        row = made.balance_among(older).set_index(["covariate", "moment"]).loc[("age", "mean")]
+        assert np.isclose(row["among"], mean)
+        assert np.isclose(row["apart"], (mean - 34.8) / age[made.values.index].std(ddof=0))
+        said = " ".join(few.caveats)
+        assert "no longer matched" in said
+        assert f"age (mean) {mean:.3g}, target 34.8" in said
+        with pytest.raises(MaicError, match="none of these"):
+            made.balance_among(pd.Index(["nobody"]))
+
+    def test_weights_for_everybody_do_not_pool_arms(self):
+        cohort = tj.simulated_three_dmts_400()
+        made = maic(cohort, {"age": TRIAL.age})
+        with pytest.raises(ValueError, match=r"not pooled.*tj\.maic\(…, arm=…\)"):
+            against_published(cohort, TRIAL.arr, weights=made)
+
     def test_weights_of_other_patients_or_another_population(self):
         cohort = tj.simulated_alemtuzumab_35()
         made = maic(cohort, MATCHED)
         with pytest.raises(ValueError, match="other patients or other values"):
-            against_published(tj.simulated_three_dmts_400(), TRIAL.arr, weights=made)
+            against_published(tj.simulated_three_dmts_400(), TRIAL.arr, arm="alemtuzumab", weights=made)
         other = against_published(cohort, published.CARE_MS_1["alemtuzumab"].arr, weights=made)
         assert (
             "the weights stand for CARE-MS II, alemtuzumab, not for CARE-MS I, alemtuzumab" in other.caveats

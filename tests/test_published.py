@@ -188,3 +188,9 @@ def test_what_a_relapse_leaves_and_when():
 def test_arms_survive_copies_and_pickles():
     assert copy.deepcopy(ALEMTUZUMAB).arr == ALEMTUZUMAB.arr
     assert pickle.loads(pickle.dumps(published.CARE_MS_1)) == published.CARE_MS_1
+
+
+def test_prints_read_as_papers_do():
+    trial = published.CARE_MS_1
+    assert ": sex share of F 0.65 [" in str(trial["alemtuzumab"].sex)
+    assert ": rate ratio 0.45 (0.32 to 0.63) [" in str(trial.contrasts["arr"])

@@ -32,6 +32,16 @@ def change(mean: float, sd: float, **other: object) -> tj.Estimate:
     )
 
 
+@pytest.fixture(scope="module")
+def several() -> tj.Cohort:
+    return tj.simulated_three_dmts_400()
+
+
+@pytest.fixture(scope="module")
+def overlap(several: tj.Cohort) -> tj.Weights:
+    return tj.weights(tj.propensity(several, "arm ~ age + edss_baseline"), "ATO")
+
+
 class TestNumbers:
     def test_a_difference_has_both_uncertainties(self):
         made = against_published(change(0.10, 0.08), TRIAL.edss_change).difference.summary().loc[""]
@@ -141,6 +151,31 @@ class TestWrongKind:
         with pytest.raises(ValueError, match="choose one rate"):
             against_published(rates, TRIAL.arr)
 
+    def test_several_arms_are_not_pooled(self, several):
+        with pytest.raises(ValueError, match=r"fingolimod, ocrelizumab, alemtuzumab.*choose one by arm="):
+            against_published(several, TRIAL.arr)
+        one = against_published(several, TRIAL.arr, arm="alemtuzumab")
+        assert one.patients == (several.patients["arm"] == "alemtuzumab").sum()
+
+    @pytest.mark.parametrize(
+        ("given", "remedy"),
+        [
+            (0.26, r"not float. Make one: Published\("),
+            (TRIAL.arr.figure, r"not RateInterval. Make one: Published\("),
+            (TRIAL, "Choose one figure of CARE-MS II, alemtuzumab: .*arr"),
+            (published.CARE_MS_1, r"Choose an arm of CARE-MS I \(.*alemtuzumab"),
+        ],
+    )
+    def test_what_is_no_published_figure(self, cohort, given, remedy):
+        with pytest.raises(TypeError, match=remedy):
+            against_published(cohort, given)
+        with pytest.raises(TypeError, match=remedy):
+            tj.rate_ratio_from_summary(published.CARE_MS_1["alemtuzumab"].relapses, given)
+
+    def test_years_in_reverse(self, cohort):
+        with pytest.raises(ValueError, match="here they are 2020 and 2010"):
+            against_published(cohort, TRIAL.arr, own_years=(2020, 2010))
+
     def test_a_result_of_another_kind(self):
         with pytest.raises(TypeError, match="make an estimate of a fit first"):
             against_published(0.3, TRIAL.arr)
@@ -151,6 +186,42 @@ class TestWrongKind:
             against_published(cohort, TRIAL.edss_change, outcome=pd.Series([0.5, 1.0], index=patients[:2]))
         with pytest.raises(ValueError, match="same outcome"):
             against_published(cohort, TRIAL.edss_change, outcome=pd.Series(0.5, index=patients))
+
+
+class TestOwnTarget:
+    """Weights between own arms do not match the paper's patients, however the own result brings them."""
+
+    def test_of_weighted_rates(self, several, overlap):
+        rates = tj.annualised_relapse_rate(several, window=(0, 2), weights=overlap)
+        said = " ".join(against_published(rates, TRIAL.arr, arm="alemtuzumab").caveats)
+        assert "nobody was matched to the patients of CARE-MS II" in said
+        assert "target ATO" in said
+        assert f"{overlap.effective_sample_size['alemtuzumab']:.0f} of alemtuzumab" in said
+        assert "adjusts for nothing" not in said
+        plain = tj.annualised_relapse_rate(several, window=(0, 2))
+        assert "adjusts for nothing" in " ".join(
+            against_published(plain, TRIAL.arr, arm="alemtuzumab").caveats
+        )
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_of_estimates(self, several, overlap, weighted):
+        model = tj.models.RelapseCounts("relapses ~ arm + age", family="poisson", windows=(0.0, None))
+        fit = tj.maximise(model, several, weights=overlap if weighted else None)
+        made = against_published(tj.relapse_rate(fit, target=overlap), TRIAL.arr, arm="alemtuzumab")
+        said = " ".join(made.caveats)
+        assert "like the target population of the weights (ATO" in said
+        assert said.count(overlap.description) == 1
+        assert "adjusts for nothing" not in said
+        assert made.patients == made.summary().loc["own", "n"] == 133
+        assert f"own patients in the model: {133}" in str(made)
+        size = overlap.effective_sample_size["alemtuzumab"]
+        assert made.effective == (pytest.approx(size) if weighted else None)
+
+    def test_of_rates_with_hidden_counts(self, several):
+        rates = tj.annualised_relapse_rate(several, window=(0, 2), suppress_below=10)
+        rates.rates.loc[:, "unobserved"] = pd.NA
+        made = against_published(rates, TRIAL.arr, arm="alemtuzumab")
+        assert (made.patients, made.left_out) == (133, None)
 
 
 class TestSaid:

@@ -106,6 +106,17 @@ class TestRefused:
         with pytest.raises(PublishedFigureError, match="too few"):
             mean_from_quartiles(Quartiles(median=4.0, q1=2.5, q3=6.0), n=4)
 
+    def test_a_published_value_brings_its_patients(self):
+        figure = published.ZMIRA_2020["alemtuzumab"].edss_baseline
+        assert mean_from_quartiles(figure) == mean_from_quartiles(figure.figure, n=35)
+        assert mean_from_quartiles(figure, n=35) == mean_from_quartiles(figure)
+        with pytest.raises(PublishedFigureError, match="stands on 35 patients, not 36"):
+            mean_from_quartiles(figure, n=36)
+        with pytest.raises(TypeError, match="give n="):
+            mean_from_quartiles(figure.figure)
+        with pytest.raises(TypeError, match=r"Quartiles\(median=….*not tuple"):
+            mean_from_quartiles((35, 29, 42), n=100)
+
     def test_a_conversion_for_other_patients(self):
         made = mean_from_quartiles(Quartiles(median=4.0, q1=2.5, q3=6.0), n=35)
         with pytest.raises(PublishedFigureError, match="convert them again"):

@@ -13,6 +13,7 @@ from trajectories.caveats import SIMULATED, warning_lines
 from trajectories.cohort import Cohort
 from trajectories.comparison.figures import Figure, PublishedFigureError
 from trajectories.comparison.moments import Moments, Targets, moments_of
+from trajectories.comparison.sources import Published
 from trajectories.printing import aligned, sentence
 from trajectories.weighting.tilting import kish, tilted
 
@@ -88,6 +89,25 @@ class MaicWeights:
             leave_out_missing=self.left_out > 0,
             accept_small=True,
         )
+
+    def balance_among(self, patients: pd.Index) -> pd.DataFrame:
+        """Return what is left of the matching among some of the patients, such as those with an outcome.
+
+        One row a matched moment: `covariate`, `moment`, `target`, `among` (weighted mean among them), `apart` (among less target, in SDs of
+        the cohort before weighting).
+
+        Raises
+        ------
+        MaicError
+            If none of them has a weight.
+        """
+        mine = self.values[self.values.index.isin(patients)]
+        if mine.empty:
+            raise MaicError("none of these patients has a weight.")
+        apart = np.average(self.deviations.loc[mine.index].to_numpy(), axis=0, weights=mine.to_numpy())
+        frame = self.moments[["covariate", "moment", "target"]].copy()
+        frame["among"] = frame["target"] + apart * self.moments["sd"]
+        return frame.assign(apart=apart)
 
     def summary(self) -> pd.DataFrame:
         """Return a row a matched moment: before, target, after; `attrs` hold sizes and notes."""
@@ -172,6 +192,8 @@ def maic(
         unknown or constant, or the effective sample size collapses.
     PublishedFigureError
         If a figure cannot be matched.
+    TypeError
+        If a plain number stands where a figure must.
 
     References
     ----------
@@ -188,6 +210,11 @@ def maic(
     >>> round(weights.effective_sample_size)
     101
     """
+    if not isinstance(published_means, Mapping):
+        raise TypeError(
+            f"published_means is a mapping of covariates to figures, such as {{'age': MeanSD(mean=34.8, sd=8.4)}}, not "
+            f"{type(published_means).__name__}."
+        )
     if not published_means:
         raise MaicError("there is nothing to match: give covariates with their published means.")
     figures, name = _figures(published_means, target)
@@ -197,6 +224,12 @@ def maic(
 
 
 def _figures(published_means: Targets, target: str | None) -> tuple[dict[str, Figure], str]:
+    for name, given in published_means.items():
+        if not isinstance(given, Figure | Published):
+            raise TypeError(
+                f"{name} must be a published figure, not {type(given).__name__}: say what the number is, MeanSD(mean=…, sd=…), Mean(mean=…), "
+                "Share(share=…, level=…) or Quartiles(…) of trajectories.comparison.published."
+            )
     figures = {
         name: given if isinstance(given, Figure) else given.figure for name, given in published_means.items()
     }

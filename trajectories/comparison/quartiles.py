@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajectories.comparison.figures import Figure, PublishedFigureError, Quartiles, Spread
+from trajectories.comparison.sources import Published
 
 __all__ = ["ConvertedMean", "mean_from_quartiles"]
 
@@ -79,7 +80,7 @@ class ConvertedMean(Figure):
         )
 
 
-def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
+def mean_from_quartiles(quartiles: Figure | Published, n: int | None = None) -> ConvertedMean:
     """Estimate mean and SD from median and quartiles, and from the range if it is there.
 
     Quartiles alone: mean = w (q1 + q3)/2 + (1 − w) median, w = 0.7 + 0.39/n; SD = (q3 − q1) / 2z((0.75n − 0.125)/(n + 0.25)), z the
@@ -90,9 +91,9 @@ def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
     Parameters
     ----------
     quartiles
-        The figure: `Quartiles`.
+        The figure: `Quartiles`, or a `Published` of that kind.
     n
-        Patients it stands on.
+        Patients it stands on; None takes those of the `Published`.
 
     Returns
     -------
@@ -102,7 +103,10 @@ def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
     ------
     PublishedFigureError
         If the figure is of another kind, summarises counts, has quartiles that coincide (0, 0–0), there are fewer than 5 patients, or
-        √n |q1 + q3 − 2 median| / (q3 − q1) exceeds 2.66, as it does in 5 % of normal samples: then the distribution is clearly skew.
+        √n |q1 + q3 − 2 median| / (q3 − q1) exceeds 2.66, as it does in 5 % of normal samples: then the distribution is clearly skew; if n
+        is not that of the `Published`.
+    TypeError
+        If it is no figure, such as a tuple of numbers, or n is lacking.
 
     References
     ----------
@@ -114,6 +118,7 @@ def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
     >>> round(made.mean, 2), round(made.sd, 2)
     (35.35, 9.78)
     """
+    quartiles, n = _figure_of(quartiles, n)
     if not isinstance(quartiles, Quartiles):
         raise PublishedFigureError(f"this converts a median with its quartiles, not {quartiles.kind}.")
     _check(quartiles, n)
@@ -131,6 +136,23 @@ def mean_from_quartiles(quartiles: Figure, n: int) -> ConvertedMean:
         conversion_error=float(sd[0]) * conversion_error,
         range_used=used,
     )
+
+
+def _figure_of(given: Figure | Published, n: int | None) -> tuple[Figure, int]:
+    """The figure, and the patients it stands on."""
+    if isinstance(given, Published):
+        if n is not None and n != given.n:
+            raise PublishedFigureError(
+                f"{given.name} stands on {given.n} patients, not {n}: leave n out, or give its .figure with the n that is right."
+            )
+        return given.figure, given.n
+    if not isinstance(given, Figure):
+        raise TypeError(
+            f"quartiles must say what they are, Quartiles(median=…, q1=…, q3=…), not {type(given).__name__}."
+        )
+    if n is None:
+        raise TypeError("a figure alone does not say how many patients it stands on: give n=….")
+    return given, n
 
 
 def _check(quartiles: Quartiles, n: int) -> None:

@@ -8,15 +8,26 @@ from dataclasses import dataclass, field
 from trajectories.comparison.figures import (
     EventCount,
     Figure,
+    HazardRatio,
     MeanSD,
     PublishedFigureError,
     Quartiles,
     Rate,
     RateInterval,
+    RateRatio,
     Share,
 )
 
-__all__ = ["EDSS", "RATE", "SHARE", "Published", "PublishedArm", "PublishedStudy", "Source"]
+__all__ = [
+    "EDSS",
+    "RATE",
+    "SHARE",
+    "Published",
+    "PublishedArm",
+    "PublishedStudy",
+    "Source",
+    "check_published",
+]
 
 EDSS, RATE, SHARE = "EDSS points", "relapses per person-year", "probability"
 """Units, as estimates of the package have them."""
@@ -136,7 +147,10 @@ class Published:
     def __str__(self) -> str:
         facts = [self.kind, self.over(), *([self.definition] if self.definition else []), str(self.source)]
         number = _printed(self.figure)
-        unit = "" if self.unit in number else f" {self.unit}"
+        plain = isinstance(self.figure, RateRatio | HazardRatio | Share) and (
+            self.unit == "ratio" or number.startswith("share of")
+        )
+        unit = "" if plain else f" {self.unit}"
         return f"{self.name} (n = {self.n:,}): {self.quantity} {number}{unit} [{facts[0]};\n  {'; '.join(facts[1:])}]"
 
 
@@ -193,6 +207,30 @@ class PublishedStudy:
         return "\n".join([self.name, *parts])
 
 
+def check_published(given: object) -> None:
+    """Refuse what is not one published figure with its source, with the way to one.
+
+    Raises
+    ------
+    TypeError
+        For a number, a figure alone, an arm or a study.
+
+    Examples
+    --------
+    >>> check_published(0.26)
+    Traceback (most recent call last):
+    TypeError: this needs one published figure, a Published, not float. Make one: Published(quantity=…, unit=…, figure=…, n=…, source=…, …).
+    """
+    if isinstance(given, Published):
+        return
+    made = "Make one: Published(quantity=…, unit=…, figure=…, n=…, source=…, …)."
+    if isinstance(given, PublishedStudy):
+        made = f"Choose an arm of {given.name} ({', '.join(given.arms)}), then one of its figures: study[arm].arr, say."
+    elif isinstance(given, PublishedArm):
+        made = f"Choose one figure of {given.name}: {', '.join(given.figures)}."
+    raise TypeError(f"this needs one published figure, a Published, not {type(given).__name__}. {made}")
+
+
 def _check_unit(figure: Figure, unit: str) -> None:
     if isinstance(figure, Rate | RateInterval | EventCount) and "per person-year" not in unit:
         raise PublishedFigureError(
@@ -210,6 +248,8 @@ def _printed(figure: Figure) -> str:
         return f"{figure.value:.3g} ({figure.events} events in {figure.person_years:g} person-years)"
     if isinstance(figure, Quartiles):
         return f"{figure.median:g} ({figure.q1:g}–{figure.q3:g})"
+    if isinstance(figure, Share) and figure.level is not None:
+        return f"share of {figure.level} {figure.share:g}"
     if isinstance(figure, MeanSD):
         return f"{figure.mean:g} (SD {figure.sd:g})"
     limits = [getattr(figure, end) for end in ("lower", "upper") if hasattr(figure, end)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajectories.comparison.figures import EventCount, PublishedFigureError
-from trajectories.comparison.sources import Published
+from trajectories.comparison.sources import Published, check_published
 from trajectories.estimate import check_ci, normal_limit
 
 __all__ = ["SummaryRateRatio", "rate_ratio_from_summary"]
@@ -64,6 +64,8 @@ def rate_ratio_from_summary(level: Published, reference: Published, ci: float = 
     ------
     PublishedFigureError
         If a figure is of another kind or lacks the patients with an event.
+    TypeError
+        If one is no `Published`, such as a number.
 
     References
     ----------
@@ -81,6 +83,8 @@ def rate_ratio_from_summary(level: Published, reference: Published, ci: float = 
       everybody of an arm as if followed equally long, the dispersions as if known
     """
     check_ci(ci)
+    for one in (level, reference):
+        check_published(one)
     counts = [_counts(level), _counts(reference)]
     spreads = [count.spread(one.n) for count, one in zip(counts, (level, reference), strict=True)]
     log_ratio = spreads[0].value - spreads[1].value

@@ -22,8 +22,9 @@ from trajectories.comparison.figures import (
     Spread,
 )
 from trajectories.comparison.matching_adjusted import MaicWeights
-from trajectories.comparison.observed import observed
-from trajectories.comparison.sources import EDSS, RATE, SHARE, Published
+from trajectories.comparison.observed import _values, observed
+from trajectories.comparison.own_words import UNADJUSTED, adjusted_by, estimate_size, of_estimate, of_rates
+from trajectories.comparison.sources import EDSS, RATE, SHARE, Published, check_published
 from trajectories.endpoints.relapse_rates import RelapseRates
 from trajectories.estimate import Estimate, check_ci, normal_limit
 from trajectories.printing import aligned, number, sentence
@@ -36,7 +37,6 @@ UNANCHORED = (
     "unanchored: no common comparator links the two, so the difference is one of the treatments only if every prognostic factor and every "
     "effect modifier is known, measured and adjusted for"
 )
-UNADJUSTED = "this comparison adjusts for nothing: the two populations differ in whatever they differ"
 DEFINITIONS = (
     "definitions, windows, visit schedules and raters may differ between the two, which no weighting repairs"
 )
@@ -58,7 +58,8 @@ class AgainstPublished:
     published
         The published figure; its population is the target.
     patients, left_out, effective
-        Own patients with the outcome, without it, and their effective number if weighted; None where the own result does not say.
+        Own patients of the arm with the outcome, without it (or without a weight), and the effective number of the first if they are
+        weighted; of an `Estimate` those in its model, and no others. None where the own result does not say.
     weighted
         Whose means the own patients were weighted to; None if they were not.
     simulated
@@ -137,11 +138,13 @@ class AgainstPublished:
             f"  target population: {self.published.population} ({self.published.source})",
             *aligned(rows, indent=2, left=1),
         ]
+        weighted = "" if self.effective is None else f"; effective sample size {self.effective:.1f}"
         if self.left_out is not None:
-            weighted = "" if self.effective is None else f"; effective sample size {self.effective:.1f}"
             lines.append(
                 f"  own patients with the outcome: {self.patients}, without: {self.left_out}{weighted}"
             )
+        elif self.patients is not None:
+            lines.append(f"  own patients in the model: {self.patients}{weighted}")
         for caveat in self.caveats:
             lines += sentence(str(caveat), bullet="  - ")
         return warning_lines(self.caveats) + "\n".join(lines)
@@ -178,7 +181,7 @@ def against_published(
     published
         The figure, such as `published.CARE_MS_2["alemtuzumab"].arr`.
     arm
-        The own arm, where there are several.
+        The own arm, where there are several; None takes that of `weights`.
     weights
         From `maic`, for a `Cohort`.
     outcome
@@ -204,10 +207,10 @@ def against_published(
     PublishedFigureError
         If the figure is of the wrong kind: quartiles, a ratio of two arms, another unit, a level beside a change, no uncertainty.
     ValueError
-        If the own result has several cells, or weights or outcome do not go with it.
+        If the own result has several cells or arms, weights or outcome do not go with it, or `own_years` do not ascend.
     TypeError
-        If own is none of the three; if weights are not from `maic`: those of `tj.weights` make own arms alike, and their target is the own
-        cohort.
+        If own is none of the three, or published is no `Published`; if weights are not from `maic`: those of `tj.weights` make own arms
+        alike, and their target is the own cohort.
 
     Examples
     --------
@@ -217,18 +220,21 @@ def against_published(
     >>> made.summary()[["median", "lower", "upper"]].round(2).loc["published"].tolist()
     [0.26, 0.21, 0.33]
     """
+    check_published(published)
     _check_figure(published)
     target = _target_spread(published, accept_no_interval)
-    own_years = _started(own, arm) if own_years is None else own_years
     if not isinstance(own, Cohort) and (weights is not None or outcome is not None):
         raise ValueError("weights and outcome go with a cohort; an estimate is weighted when it is made.")
     if weights is not None and not isinstance(weights, MaicWeights):
         raise TypeError(_no_maic(weights, published))
+    if isinstance(own, Cohort):
+        arm = _one_arm(own, arm, weights)
+    own_years = _started(own, arm) if own_years is None else _ascending(own_years)
     rng = np.random.default_rng(seed)
     mine, side = _own(own, published, arm, weights, outcome, window, tolerance, draws, rng)
     theirs = target.draws(rng, mine.size)
     caveats = (
-        *side.caveats, *_said(published, target, weights, own_years, window),
+        *side.caveats, *_said(published, target, weights, side.adjusted, own_years, window),
     )  # fmt: skip
     named = {"definition": f"{side.definition}. Published: {published}", "caveats": caveats}
 
@@ -263,6 +269,26 @@ class _Side:
     patients: int | None = None
     left_out: int | None = None
     effective: float | None = None
+    adjusted: tuple[str, ...] = (UNADJUSTED,)
+
+
+def _one_arm(own: Cohort, arm: str | None, weights: MaicWeights | None) -> str | None:
+    """The arm to compare; several at once are not pooled without a word."""
+    arm = weights.arm if arm is None and weights is not None else arm
+    if arm is None and len(own.arms) > 1:
+        made = "" if weights is None else ", and make the weights of that arm, tj.maic(…, arm=…)"
+        raise ValueError(
+            f"the cohort has several arms ({', '.join(own.arms)}), which are not pooled: choose one by arm=…{made}."
+        )
+    return arm
+
+
+def _ascending(years: tuple[int, int]) -> tuple[int, int]:
+    if not years[0] <= years[1]:
+        raise ValueError(
+            f"own_years are the first and the last year in which own patients started; here they are {years[0]} and {years[1]}."
+        )
+    return years
 
 
 def _no_maic(weights: object, published: Published) -> str:
@@ -335,8 +361,18 @@ def _own(
         patients=made.patients,
         left_out=made.left_out,
         effective=None if weights is None else made.effective,
+        adjusted=adjusted_by(weights, _having(own, published, outcome, window, tolerance)),
     )
     return made.spread.draws(rng, draws), side
+
+
+def _having(
+    own: Cohort, published: Published, outcome: pd.Series | None, window: Window, tolerance: float
+) -> pd.Index:
+    """The patients who have the outcome."""
+    over = published.window if window is None else window
+    counted = _values(own, published, outcome, over, tolerance)[1]
+    return counted.index[counted > 0]
 
 
 def _of_estimate(own: Estimate, published: Published, arm: str | None) -> tuple[FloatArray, _Side]:
@@ -357,9 +393,11 @@ def _of_estimate(own: Estimate, published: Published, arm: str | None) -> tuple[
         )
     if own.unit == RATE and not bool((cells > 0).all()):
         raise ValueError(f"{own.name} has draws that are not above 0.")
+    patients, effective = estimate_size(own, arm)
     return cells.to_numpy().ravel(), _Side(
-        definition=f"Own: {own.definition}", source=own.source, caveats=own.caveats
-    )
+        definition=f"Own: {own.definition}", source=own.source, caveats=own.caveats, patients=patients, effective=effective,
+        adjusted=of_estimate(own, published),
+    )  # fmt: skip
 
 
 def _of_rates(
@@ -385,19 +423,19 @@ def _of_rates(
         definition=f"Own: relapses over person-years, window {row['window']} years",
         source=f"{row['interval']} interval, normal on the log scale",
         caveats=(SIMULATED,) if own.simulated else (),
-        patients=int(row["observed"]),
-        left_out=int(row["unobserved"]),
+        patients=None if pd.isna(row["observed"]) else int(row["observed"]),  # small counts may be hidden
+        left_out=None if pd.isna(row["unobserved"]) else int(row["unobserved"]),
+        adjusted=of_rates(own, published),
     )
     return Spread(scale="log", value=math.log(row["rate"]), error=error).draws(rng, draws), side
 
 
 def _said(
-    published: Published, target: Spread, weights: MaicWeights | None, own_years: tuple[int, int] | None, window: Window
+    published: Published, target: Spread, weights: MaicWeights | None, adjusted: tuple[str, ...],
+    own_years: tuple[int, int] | None, window: Window,
 ) -> tuple[str, ...]:  # fmt: skip
     """What belongs to every report."""
-    matched = () if weights is None else weights.covariates
-    adjusted = f"the weights adjust for {', '.join(matched)} and for nothing else" if matched else UNADJUSTED
-    said = [UNANCHORED, adjusted, DEFINITIONS, _calendar(published, own_years)]
+    said = [UNANCHORED, *adjusted, DEFINITIONS, _calendar(published, own_years)]
     if weights is not None and weights.accepted:
         said.insert(0, "ACCEPTED although the effective sample size of the weights collapsed")
     if weights is not None and weights.target not in (published.name, published.study):
