@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from trajectories.caveats import converged, warning_lines
+from trajectories.printing import chance
 
-__all__ = ["Estimate", "EstimateSet", "Question", "check_ci", "normal_limit"]
+__all__ = ["Estimate", "EstimateSet", "Question", "check_ci", "normal_limit", "rounded"]
 
 SAMPLE = ("chain", "draw")
 
@@ -308,7 +309,16 @@ def _marked(frame: pd.DataFrame, caveats: tuple[str, ...]) -> pd.DataFrame:
 
 def _printed(summary: pd.DataFrame, missing: str = "NaN") -> str:
     """Write a summary; whether the sampler converged is said in words above it."""
-    return str(summary.drop(columns="converged", errors="ignore").round(3).to_string(na_rep=missing))
+    return rounded(summary.drop(columns="converged", errors="ignore")).to_string(na_rep=missing)
+
+
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Round for a print: numbers to three decimals, and probabilities of events, whose columns are called `Pr(…)`, never to 0 or 1."""
+    made = frame.round(3)
+    for name in made.columns:
+        if str(name).startswith("Pr("):
+            made[name] = [chance(float(value)) for value in frame[name]]
+    return made
 
 
 def _positive(within: float | None) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import isnan
 from textwrap import wrap
 
-__all__ = ["WIDTH", "aligned", "fitting", "interval", "number", "p_value", "sentence", "years"]
+__all__ = ["WIDTH", "aligned", "chance", "fitting", "interval", "number", "p_value", "sentence", "years"]
 
 WIDTH = 100
 """Columns a print may take."""
@@ -51,6 +51,17 @@ def p_value(p: float) -> str:
     if p < 0.0001:
         return "<0.0001"
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def chance(probability: float) -> str:
+    """Write a probability from draws to three decimals, and never as certain.
+
+    >>> chance(0.975), chance(0.0002), chance(1.0), chance(float("nan"))
+    ('0.975', '<0.001', '>0.999', '-')
+    """
+    if isnan(probability):
+        return MISSING
+    return "<0.001" if probability < 0.001 else ">0.999" if probability > 0.999 else f"{probability:.3f}"
 
 
 def sentence(text: str, *, bullet: str = "", width: int = WIDTH) -> list[str]:

@@ -27,7 +27,7 @@ from trajectories.estimands.population import (
     labelled_draws,
     population_of,
 )
-from trajectories.estimate import Estimate, Question, check_ci
+from trajectories.estimate import Estimate, Question, check_ci, rounded
 from trajectories.models.base import EdssModel
 from trajectories.models.blocks.averaging import flat, some_samples
 from trajectories.models.design import Floats
@@ -186,7 +186,7 @@ class Stabilisation:
         return (
             f"{warning_lines(self.change.caveats)}{self.title}\n  {self.change.definition}\n"
             f"  margin, as stated: {self.margin:g} EDSS points; {drift}\n"
-            f"{summary.iloc[:, : 3 + len(self._events())].round(3).to_string()}\n"
+            f"{rounded(summary.iloc[:, : 3 + len(self._events())]).to_string()}\n"
             f"  lower, upper: {summary.attrs['interval']}\n"
             f"Patients worse, stable, improved by rule {self.rule.name} (change not confirmed at a later visit)\n"
             f"{chances.to_string()}{notes}"
