@@ -53,7 +53,7 @@ def test_rates_from_counts_and_estimates():
     trial = published.CARE_MS_1
     counts = tj.rate_ratio_from_summary(trial["alemtuzumab"].relapses, trial["interferon"].relapses)
     own = contrast(np.log(0.3), 0.2, ratio=True)
-    logs = np.log(anchored(own, counts, common="interferon").draws.to_numpy())
+    logs = np.log(anchored(own, counts, common="interferon beta-1a").draws.to_numpy())
     assert logs.mean() == pytest.approx(np.log(0.3 / counts.ratio), abs=0.002)
     assert logs.std() == pytest.approx(np.hypot(0.2, counts.log_se), rel=0.01)
     itself = np.log(anchored(own, own, common="c").draws.to_numpy())
@@ -90,6 +90,77 @@ def test_refuses_several_cells_and_other_things():
         anchored(several, RateRatio(ratio=0.5, lower=0.4, upper=0.7), common="c")
     with pytest.raises(TypeError, match="not float"):
         anchored(own, 0.5, common="c")
+    with pytest.raises(TypeError, match=r"tj\.contrast.*not float"):
+        anchored(0.5, own, common="c")
+
+
+@pytest.fixture(scope="module")
+def against_fingolimod():
+    cohort = tj.simulated_three_dmts_400()
+    fit = tj.maximise(
+        tj.models.RelapseCounts("relapses ~ arm", family="poisson", windows=(0.0, None)), cohort
+    )
+    return tj.contrast(tj.relapse_rate(fit), "alemtuzumab", "fingolimod", scale="ratio")
+
+
+class TestTheAnchor:
+    def test_is_the_reference_of_the_own_contrast(self, against_fingolimod):
+        trial = published.CARE_MS_1.contrasts["arr"]
+        with pytest.raises(ValueError, match="own contrast is against fingolimod, not interferon beta-1a"):
+            anchored(against_fingolimod, trial, common="interferon beta-1a")
+        made = anchored(
+            against_fingolimod, trial, common="interferon beta-1a", also_called=("Fingolimod",)
+        )  # nonsense, but stated
+        assert any("as stated: interferon beta-1a, Fingolimod" in caveat for caveat in made.caveats)
+        assert not any("does not tell" in caveat for caveat in made.caveats)
+
+    def test_is_the_reference_of_the_published_one(self, against_fingolimod):
+        trial = published.CARE_MS_1
+        counts = tj.rate_ratio_from_summary(trial["alemtuzumab"].relapses, trial["interferon"].relapses)
+        for other in (trial.contrasts["arr"], counts):
+            with pytest.raises(
+                ValueError, match=r"published contrast is against .*interferon beta-1a, not fingolimod"
+            ):
+                anchored(against_fingolimod, other, common="fingolimod")
+            assert anchored(contrast(0, 1, ratio=True), other, common="Interferon beta-1a ").null == 1
+        itself = anchored(against_fingolimod, against_fingolimod, common="fingolimod")
+        assert np.log(itself.draws.to_numpy()).mean() == pytest.approx(0, abs=0.02)
+
+    def test_of_differences_too_whatever_arms_are_called(self):
+        arms = ["a over b, c", "x. y minus z"]
+        draws = xr.DataArray(
+            np.random.default_rng(1).normal(size=(1, 50, 2)),
+            dims=("chain", "draw", "arm"),
+            coords={"arm": arms},
+        )
+        estimate = tj.Estimate(
+            name="EDSS, mean", draws=draws, unit="EDSS points", definition="Made up.", source="made up"
+        )
+        own, other = tj.contrast(estimate, *arms), MeanInterval(mean=0.0, lower=-1.0, upper=1.0)
+        assert anchored(own, other, common="x. y minus z").null == 0
+        with pytest.raises(ValueError, match=r"is against x\. y minus z, not z"):
+            anchored(own, other, common="z")
+
+    @pytest.mark.parametrize(
+        "names", [{"common": ""}, {"common": " "}, {"common": "c", "also_called": ("",)}]
+    )
+    def test_has_a_name(self, names):
+        with pytest.raises(ValueError, match="name the common comparator"):
+            anchored(contrast(0, 1, ratio=True), RateRatio(ratio=0.5, lower=0.4, upper=0.7), **names)
+
+    def test_is_the_users_word_where_the_contrast_does_not_tell(self):
+        made = anchored(contrast(0, 1, ratio=True), RateRatio(ratio=0.5, lower=0.4, upper=0.7), common="c")
+        assert any(
+            "does not tell what it is against: that it is c was stated" in caveat for caveat in made.caveats
+        )
+
+
+def test_a_published_ratio_is_named_once():
+    made = anchored(
+        contrast(0, 1, ratio=True), published.CARE_MS_2.contrasts["arr"], common="interferon beta-1a"
+    )
+    assert "over rate ratio, CARE-MS II" in made.name
+    assert "rate ratio of rate ratio" not in f"{made.name} {made.definition} {made.source}"
 
 
 def test_weights_between_own_arms_do_not_match_a_published_population():
