@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import trajectories as tj
-from trajectories import plots
+from trajectories import models, plots
+from trajectories.comparison.following import cut_caveat
 from trajectories.weighting import match, propensity
 
 # name, arm, start, age, person, centre, courses (drug, first and last day from time 0)
@@ -209,6 +213,82 @@ def test_each_warning_has_its_numbers(cohort):
     # old: 1 visit in 366 days each; new: 4
     assert "new was seen 4.00" in warning(trial, "times as often")
     assert warning(trial, "ended by the strategy") is None
+
+
+def made_up(**given):
+    draws = xr.DataArray(np.linspace(-1, 1, 50)[None], dims=("chain", "draw"))
+    return tj.Estimate(
+        name="change", draws=draws, unit="points", definition="Made up.", source="made up", null=0.0, **given
+    )
+
+
+def test_the_protocol_names_the_strategy_that_was_used(cohort):
+    on = tj.OnTreatment()
+    cut = tj.follow(cohort, on)
+    asked = {"outcome": "EDSS at 1 year"}
+    # a contrast says how the cohort of its fit was followed, or the protocol that it does not
+    said = made_up(caveats=("another", *cut_caveat(cut)))
+    with pytest.raises(
+        ValueError, match=r"of another strategy \(on-treatment.*protocol's \(intention-to-treat"
+    ):
+        tj.target_trial(cohort, **asked, estimand=said)
+    trial = tj.target_trial(cohort, **asked, estimand=said, follow_up=on)
+    assert trial.protocol["Causal estimand"].endswith("hypothetical (had nobody stopped or switched).")
+    silent = tj.target_trial(cohort, **asked, estimand=made_up()).protocol["Causal estimand"]
+    assert "treatment policy, as stated: the contrast does not say" in silent
+    assert cut_caveat(tj.follow(cohort, tj.IntentionToTreat())) == ()
+
+
+def test_an_estimand_of_a_fit_holds_its_cohort(cohort):
+    on = tj.OnTreatment()
+    rates = {
+        name: tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", family="poisson"), one))
+        for name, one in {"whole": with_relapses(cohort), "cut": tj.follow(with_relapses(cohort), on)}.items()
+    }
+    asked = {"outcome": "relapses"}
+    whole = tj.target_trial(cohort, **asked, estimand=rates["whole"])
+    assert whole.protocol["Causal estimand"].endswith("treatment policy.")
+    tj.target_trial(cohort, **asked, estimand=rates["cut"], follow_up=on)
+    for name, strategy in (("cut", tj.IntentionToTreat()), ("whole", on)):
+        with pytest.raises(ValueError, match="another strategy"):
+            tj.target_trial(cohort, **asked, estimand=rates[name], follow_up=strategy)
+
+
+def with_relapses(cohort):
+    people = cohort.patients["patient"]
+    relapses = pd.DataFrame({"patient": people, "day": 50})
+    return replace(cohort, relapses_table=relapses.assign(years=50 / 365.25))
+
+
+def test_contradictions_of_strategies_are_refused(cohort):
+    on = tj.OnTreatment()
+    with pytest.raises(ValueError, match="was cut already"):
+        tj.target_trial(tj.follow(cohort, on), **ASKED)
+    lagged = tj.follow(cohort, tj.IntentionToTreat(), lag=tj.Duration(days=50))
+    assert tj.target_trial(lagged, **ASKED).cohort.n_patients == 8
+    seen = tj.censoring_weights(cohort, on, "censored ~ edss_now")
+    with pytest.raises(ValueError, match="seen= allows for the ends of follow-up by another strategy"):
+        tj.target_trial(cohort, **ASKED, seen=seen)
+    trial = tj.target_trial(cohort, **ASKED, seen=seen, follow_up=on)
+    assert "censoring weights from 'censored ~ edss_now'" in trial.protocol["Analysis"]
+
+
+def test_one_arm_is_no_trial():
+    visits = pd.DataFrame({"patient": list("aab"), "day": [0, 90, 0], "edss": 2.0})
+    people = pd.DataFrame({"patient": ["a", "b"], "arm": "old"})
+    with pytest.raises(ValueError, match=r"everybody is of one arm \(old\): there is nothing to compare"):
+        tj.target_trial(tj.read_cohort(visits, patients=people), **ASKED)
+
+
+def test_persons_of_one_arm_are_drawn_together():
+    cohort = tj.simulated_three_dmts_400()
+    table = cohort.patients_table.sort_values("arm", kind="stable").reset_index(drop=True)
+    persons = np.arange(len(table))
+    persons[1] = 0
+    trial = tj.target_trial(replace(cohort, patients_table=table.assign(person=persons)), **ASKED)
+    said = warning(trial, "episodes")
+    assert "(400 episodes of 399 persons in all), none of them in different arms" in said
+    assert "tj.Bootstrap(cluster='person')" in said
 
 
 def test_warnings_go_when_their_reason_does(cohort):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from trajectories.caveats import Doubt
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.comparison.strategies import WHILE_ON, Duration, Strategy, ends_of_followup
 from trajectories.printing import years
@@ -174,9 +175,24 @@ def cut_by(cohort: Cohort) -> str | None:
     >>> cut_by(tj.follow(cohort, tj.IntentionToTreat())) is None
     True
     """
-    notes = [note.removeprefix(NOTE).split(ENDED)[0] for note in cohort.notes if note.startswith(NOTE)]
+    notes = [said for said in map(said_of, cohort.notes) if said is not None]
     cutting = [said for said in notes if said.startswith(WHILE_ON) or said.endswith(PAIRED)]
     return cutting[-1] if cutting else None
+
+
+def cut_caveat(cohort: Cohort) -> tuple[str, ...]:
+    """What a contrast of a cohort that was cut must say, in words that `said_of` reads; nothing of another cohort."""
+    cutting = cut_by(cohort)
+    return () if cutting is None else (Doubt(f"{NOTE}{cutting}."),)
+
+
+def said_of(note: str) -> str | None:
+    """The strategy in a sentence that says how a cohort was followed; None in another sentence.
+
+    >>> said_of("Follow-up: intention-to-treat. It ended by arm: a 1 end of observation."), said_of("There is no relapse table.")
+    ('intention-to-treat', None)
+    """
+    return note.removeprefix(NOTE).split(ENDED)[0].rstrip(".") if note.startswith(NOTE) else None
 
 
 def ends_by_arm(ends: pd.DataFrame) -> str:

@@ -11,13 +11,14 @@ import pandas as pd
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 from trajectories.comparison.censoring import CensoringWeights
 from trajectories.comparison.eligibility import Eligible, attrition
-from trajectories.comparison.following import ends_by_arm, followed, followed_in_sets
+from trajectories.comparison.following import PAIRED, ends_by_arm, followed, followed_in_sets
 from trajectories.comparison.strategies import (
     Duration,
     IntentionToTreat,
     OnTreatment,
     Strategy,
 )
+from trajectories.comparison.trial_checks import carried, refuse, refuse_strategy
 from trajectories.comparison.trial_warnings import on_design, on_followup
 from trajectories.estimate import Estimate
 from trajectories.printing import WIDTH, sentence
@@ -119,7 +120,8 @@ def target_trial(
     outcome
         What is compared and when, such as "EDSS at 2 years".
     estimand
-        In words, or the contrast itself.
+        In words, or the contrast itself. One that says how the cohort of its fit was followed is checked against `follow_up`; of one that does
+        not the protocol says that this was not checked.
     eligibility
         Criteria, applied in order.
     strategies
@@ -133,7 +135,7 @@ def target_trial(
     matches
         Matched sets of eligible patients: their weights, and pairwise censoring (`pairwise_censored`).
     seen
-        Censoring weights that the contrast was given.
+        Censoring weights that the contrast was given; of the strategy of `follow_up`.
     covariates
         Further columns that the models adjust for.
     person, centre
@@ -148,8 +150,9 @@ def target_trial(
     Raises
     ------
     ValueError
-        If a criterion, covariate or strategy names what is not there, nobody of an arm is eligible, weights are of patients who are not, or
-        matches come with weights or a lag.
+        If a criterion, covariate or strategy names what is not there, nobody of an arm is eligible, weights are of patients who are not,
+        matches come with weights or a lag, there is one arm only, the cohort was cut by a strategy already, or the contrast or the censoring
+        weights are of another strategy than `follow_up`.
 
     Source: Hernán and Robins (2016), American Journal of Epidemiology 183:758, doi:10.1093/aje/kwv254. Rebound: Hatcher et al. (2016), JAMA
     Neurology 73:790, doi:10.1001/jamaneurol.2016.0826.
@@ -175,7 +178,8 @@ def target_trial(
     table, inside = attrition(patients, eligibility)
     eligible = _eligible(cohort, inside)
     adjusted = [*covariates, *(() if weights is None else weights.covariates.columns)]
-    _refuse(cohort, eligible, adjusted, strategies, weights)
+    refuse(cohort, eligible, adjusted, strategies, weights)
+    refuse_strategy(cohort, estimand, f"{follow_up}{'' if matches is None else PAIRED}", follow_up, seen)
     if matches is None:
         analysed, ends = followed(eligible, follow_up, lag)
     else:
@@ -205,35 +209,6 @@ def _eligible(cohort: Cohort, inside: np.ndarray) -> Cohort:
     if inside.all():
         return cohort
     return cohort.only(cohort.patients.loc[inside, "patient"].tolist())
-
-
-def _refuse(
-    cohort: Cohort,
-    eligible: Cohort,
-    adjusted: Sequence[str],
-    strategies: Mapping[str, str] | None,
-    weights: Weights | None,
-) -> None:
-    for name in adjusted:
-        if name not in cohort.patients:
-            raise ValueError(f"the covariate {name!r} is no column of the patients.")
-    for arm in strategies or {}:
-        if arm not in cohort.arms:
-            raise ValueError(
-                f"strategies names {arm!r}, which is no arm: the arms are {', '.join(cohort.arms)}."
-            )
-    left = eligible.patients["arm"].astype(str).value_counts()
-    for arm in cohort.arms:
-        if left.get(arm, 0) == 0:
-            raise ValueError(
-                f"nobody of {arm} is eligible: widen the criteria, or leave the arm out of the cohort."
-            )
-    if weights is not None:
-        others = int((~weights.values.index.isin(eligible.patients["patient"])).sum())
-        if others:
-            raise ValueError(
-                f"{others} of the weighted patients are not eligible: make the weights of target_trial(…).cohort."
-            )
 
 
 def _years(people: pd.DataFrame) -> pd.Series:
@@ -276,7 +251,11 @@ def _followup(cohort: Cohort, ends: pd.DataFrame, strategy: Strategy, *, paired:
 def _estimand(estimand: str | Estimate, strategy: Strategy, weights: Weights | None, cohort: Cohort) -> str:
     summary = estimand if isinstance(estimand, str) else f"{estimand.name}: {estimand.definition}"
     population = "all eligible patients" if weights is None else weights.description.rstrip(".")
-    return f"{summary.rstrip('.')}. Population: {population}. Intercurrent events (ICH E9(R1)): {strategy.label}."
+    unchecked = (
+        "" if isinstance(estimand, str) or carried(estimand) is not None
+        else ", as stated: the contrast does not say how the cohort of its fit was followed, and this was not checked"
+    )  # fmt: skip
+    return f"{summary.rstrip('.')}. Population: {population}. Intercurrent events (ICH E9(R1)): {strategy.label}{unchecked}."
 
 
 def _analysis(
