@@ -295,6 +295,82 @@ def test_patients_without_a_weight_are_counted_and_left_out(cohort, times):
     assert weighted.cox().n == len(weighted.table)
 
 
+def sizes(found: object) -> dict[str, list[str]]:
+    """The table of patients by arm in a print: name of the row, and its cells."""
+    lines = str(found).splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith("patients "))
+    block = lines[first : first + lines[first:].index("")]
+    return {" ".join(line.split()[:-4]): line.split()[-4:] for line in block}
+
+
+ANSWERS_OF_TIMES = [
+    lambda study: study, lambda study: study.kaplan_meier(), lambda study: study.log_rank(), lambda study: study.cox(),
+    lambda study: study.weibull(), lambda study: study.cumulative_incidence(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ask", ANSWERS_OF_TIMES)
+def test_every_answer_says_of_how_many_of_each_arm_it_is_and_who_was_left_out(cohort, times, ask):
+    weights = tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"][::2]))
+    everybody = cohort.patients["arm"].astype(str).value_counts()[list(cohort.arms)]
+    seen = times.table
+    half = seen[seen["patient"].isin(weights.values.index)]
+    for study, inside in ((times, seen), (times.weighted(weights), half)):
+        said = sizes(ask(study))
+        assert said["patients"] == [*cohort.arms, "all"]
+        for row, table in (("in the analysis", inside), ("with worsening", inside[inside["event"] == 1])):
+            of = table["arm"].astype(str).value_counts()
+            assert said[row] == [*(str(of[arm]) for arm in cohort.arms), str(len(table))]
+        unseen = [int(n) for n in said["left out: no later visit that could be confirmed"]]
+        n = [int(cell) for cell in said["in the analysis"]]
+        left_out = (everybody - seen["arm"].astype(str).value_counts()).loc[list(cohort.arms)]
+        assert unseen == [*left_out, left_out.sum()]
+        if study is not times:
+            lost = [int(cell) for cell in said["left out: no weight"]]
+            np.testing.assert_array_equal(np.add(np.add(n, unseen), lost), [*everybody, everybody.sum()])
+
+
+def test_patients_without_a_covariate_are_left_out_by_arm(times):
+    table = times.table.assign(score=np.arange(len(times.table), dtype=float))
+    table.loc[table.index[:30], "score"] = np.nan
+    lost = (
+        table.iloc[:30]["arm"]
+        .astype(str)
+        .value_counts()
+        .reindex(times.setting.counts.columns[:-1], fill_value=0)
+    )
+    for fit in (
+        replace(times, table=table).cox(["arm", "score"]),
+        replace(times, table=table).weibull(["arm", "score"]),
+    ):
+        said = sizes(fit)
+        assert said["left out: a covariate is missing"] == [*map(str, lost), "30"]
+        assert said["in the analysis"][-1] == str(len(table) - 30) == str(fit.n)
+
+
+@pytest.mark.parametrize("ask", ANSWERS_OF_TIMES)
+def test_small_counts_are_hidden_in_every_answer(times, ask):
+    hidden = replace(times, setting=replace(times.setting, suppress_below=25))
+    counts = times.setting.counts
+    small = counts.index[(counts.to_numpy() < 25).any(axis=1) & (counts["all"] > 0)]
+    assert len(small)
+    said = sizes(ask(hidden))
+    for row in small:
+        cells = said[str(row)]
+        assert cells.count("*") >= 2
+        assert not any(cell != "*" and 0 < int(cell) < 25 for cell in cells)
+    columns = np.array([said[str(row)] for row in counts.index]) == "*"
+    np.testing.assert_array_equal(np.array(said["in the analysis"]) == "*", columns.any(axis=0))
+    text = str(ask(hidden)).split("How to read this")[0]
+    inside = counts[~counts.index.str.startswith("left out")].sum()
+    for arm, mark in zip(counts.columns[:-1], columns.any(axis=0)[:-1], strict=True):
+        if mark:  # nor where it stands beside the arm or at time 0
+            assert not any(
+                line.startswith(arm) and f" {inside[arm]} " in f"{line} " for line in text.splitlines()
+            )
+            assert f"({inside[arm]})" not in text
+
+
 def test_what_cannot_be_weighted_says_so(cohort, times):
     weighted = times.weighted(tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"])))
     with pytest.raises(ValueError, match="keep cluster='patient'"):

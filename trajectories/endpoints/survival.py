@@ -111,7 +111,9 @@ class TimeTo:
         0.75
         """
         table, said = with_weights(self.table, weights, self.setting.suppress_below)
-        setting = replace(self.setting, notes=(*self.setting.notes, *said))
+        lost = self.table[~self.table["patient"].isin(table["patient"])]
+        setting = self.setting.without(lost, "no weight")
+        setting = replace(setting, notes=(*setting.notes, *said))
         return replace(self, table=table, setting=setting, estimation=weights.estimation)
 
     def kaplan_meier(self, ci: float = 0.95) -> KaplanMeier:

@@ -196,14 +196,13 @@ class KaplanMeier:
         return differences(values, times, reference, self.ci)
 
     def __str__(self) -> str:
-        below = self.setting.suppress_below
-        lines = self.setting.head("Kaplan-Meier estimate of the time to")
+        lines = [*self.setting.head("Kaplan-Meier estimate of the time to"), "", *self.setting.count_lines()]
         head = ["", "n", "events", "median, years", f"{self.ci:.0%} interval"]
         rows = [
             [
                 str(row["arm"]),
-                count_text(row["patients"], below),
-                count_text(row["events"], below),
+                self.setting.shown(str(row["arm"]), row["patients"]),
+                self.setting.shown(str(row["arm"]), row["events"], 0),
                 number(row["median"]) if row["median"] == row["median"] else "not reached",
                 _range(row["lower"], row["upper"]),
             ]
@@ -211,7 +210,7 @@ class KaplanMeier:
         ]
         lines += ["", *aligned([head, *rows])]
         times = printed_times(float(self.curves["time"].max()))
-        lines += ["", "share without it (numbers at risk)", *_shares(self.at(times), times, below)]
+        lines += ["", "share without it (numbers at risk)", *_shares(self.at(times), times, self.setting)]
         return "\n".join(lines + self.setting.foot(self.notes))
 
     def __repr__(self) -> str:
@@ -358,11 +357,12 @@ def _range(lower: float, upper: float) -> str:
     return f"{number(lower)} upwards" if np.isnan(upper) else interval(lower, upper)
 
 
-def _shares(read: pd.DataFrame, times: Sequence[float], below: int | None) -> list[str]:
+def _shares(read: pd.DataFrame, times: Sequence[float], setting: Setting) -> list[str]:
     rows = [["years", *(f"{time:g}" for time in times)]]
     for arm, block in arms_of(read):
+        everybody = block["at_risk"].iloc[0]
         cells = [
-            f"{number(share)} ({count_text(n, below)})"
+            f"{number(share)} ({setting.shown(arm, n) if n == everybody else count_text(n, setting.suppress_below)})"
             for share, n in zip(block["survival"], block["at_risk"], strict=True)
         ]
         rows.append([arm, *cells])

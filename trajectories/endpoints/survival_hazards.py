@@ -74,7 +74,7 @@ class Cox:
 
     def __str__(self) -> str:
         lines = self.setting.head("Cox's proportional hazards for the time to")
-        lines.append(f"n = {self.n} patients, {self.events} events")
+        lines += [self.setting.size_text(self.n, self.events), "", *self.setting.count_lines()]
         head = ["", "hazard ratio", f"{self.ci:.0%} interval", "p"]
         rows = [
             [
@@ -173,7 +173,7 @@ def cox(
         log_likelihood_null=data.fit(np.zeros((len(rows), 0))).log_likelihood,
         ties=ties,
         ci=ci,
-        setting=setting,
+        setting=setting.without(table[~design.complete], "a covariate is missing"),
         notes=(
             *_notes(ties, cluster, clusters, strata, ci, bool(design.empty), weighted=weighted),
             *design.notes,

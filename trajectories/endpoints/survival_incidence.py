@@ -11,7 +11,7 @@ import pandas as pd
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_curves import arms_of, check_times, places, printed_times
 from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences, no_event_notes
-from trajectories.endpoints.survival_setting import Setting, count_text
+from trajectories.endpoints.survival_setting import Setting
 from trajectories.endpoints.survival_steps import (
     aalen_johansen,
     count_steps,
@@ -123,10 +123,9 @@ class CumulativeIncidence:
         return differences(values, times, reference, self.ci)
 
     def __str__(self) -> str:
-        below = self.setting.suppress_below
-        lines = self.setting.head("Cumulative incidence of")
+        lines = [*self.setting.head("Cumulative incidence of"), "", *self.setting.count_lines()]
         times = printed_times(float(self.curves["time"].max()))[1:]
-        for cause in self.causes:
+        for place, cause in enumerate(self.causes):
             rows = [["years", "events", *(f"{time:g}" for time in times)]]
             for arm, curve in arms_of(self.curves[self.curves["cause"] == cause]):
                 read = _read(arm, cause, curve, times)
@@ -136,7 +135,7 @@ class CumulativeIncidence:
                         read["incidence"], read["lower"], read["upper"], strict=True
                     )
                 ]
-                rows.append([arm, count_text(curve["events"].sum(), below), *cells])
+                rows.append([arm, self.setting.shown(arm, curve["events"].sum(), place), *cells])
             lines += ["", f"{cause} ({self.ci:.0%} interval)", *aligned(rows)]
         return "\n".join(lines + self.setting.foot(self.notes))
 

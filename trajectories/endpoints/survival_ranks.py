@@ -11,7 +11,7 @@ from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
 from trajectories.endpoints.survival_curves import arms_of
 from trajectories.endpoints.survival_design import column_of
 from trajectories.endpoints.survival_partial import score_residuals
-from trajectories.endpoints.survival_setting import Setting, count_text
+from trajectories.endpoints.survival_setting import Setting
 from trajectories.endpoints.survival_steps import Floats, Ints, log_rank_sums
 from trajectories.printing import aligned, number, p_value
 
@@ -48,14 +48,13 @@ class LogRank:
         return self.arms.copy()
 
     def __str__(self) -> str:
-        below = self.setting.suppress_below
-        lines = self.setting.head("Log-rank test of the time to")
+        lines = [*self.setting.head("Log-rank test of the time to"), "", *self.setting.count_lines()]
         weighed = [column for column in ("weighted_events", "expected") if column in self.arms]
         rows = [
             [
                 str(row["arm"]),
-                count_text(row["patients"], below),
-                count_text(row["events"], below),
+                self.setting.shown(str(row["arm"]), row["patients"]),
+                self.setting.shown(str(row["arm"]), row["events"], 0),
                 *(number(row[column], 1) for column in weighed),
             ]
             for _, row in self.arms.iterrows()

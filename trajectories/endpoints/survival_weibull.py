@@ -58,9 +58,10 @@ class Weibull:
     def __str__(self) -> str:
         lines = self.setting.head("Interval-censored Weibull model of the time to")
         lines.append(
-            f"n = {self.n} patients, {self.events} events; shape {number(self.shape[0])} "
+            f"{self.setting.size_text(self.n, self.events)}; shape {number(self.shape[0])} "
             f"({self.ci:.0%} interval {interval(*self.shape[1:])})"
         )
+        lines += ["", *self.setting.count_lines()]
         head = ["", "hazard ratio", f"{self.ci:.0%} interval", "time ratio", f"{self.ci:.0%} interval", "p"]
         rows = [
             [
@@ -137,7 +138,7 @@ def weibull(
         events=int(rows["event"].sum()),
         log_likelihood=fit.log_likelihood,
         ci=ci,
-        setting=setting,
+        setting=setting.without(table[~design.complete], "a covariate is missing"),
         notes=(
             "Maximum likelihood: an event adds the probability of an onset between the visit before and the "
             f"visit of the event, a censored patient that of none by then. {ci:.0%} Wald intervals on the log "
