@@ -173,7 +173,7 @@ class TestPooled:
         assert marks_of(made.caveats) == [Mark.NOT_CONVERGED]
 
     def test_refuses_what_is_no_estimate(self):
-        with pytest.raises(TypeError, match=r"must return an Estimate, .* not float"):
+        with pytest.raises(TypeError, match=r"must return an Estimate, .* not float.*pool by tj\.rubin"):
             pooled(imputed_of([cohort_of(60, 1), cohort_of(60, 2)]), lambda c: 1.0)
 
 

@@ -142,6 +142,18 @@ def test_calendar_overlap_by_hand(cohort):
         tj.calendar_overlap(tj.simulated_three_dmts_400())
 
 
+def test_calendar_overlap_of_years_without_dates(cohort):
+    """Whole years in `start_year` are as good as the dates that they are of: old 2010, 2011, 2012, 2012; new 2012, 2019, 2020, 2020."""
+    dates = cohort.patients_table
+    table = dates.drop(columns="start").assign(start_year=dates["start"].dt.year)
+    years = replace(cohort, patients_table=table)
+    pd.testing.assert_frame_equal(tj.calendar_overlap(years).pairs, tj.calendar_overlap(cohort).pairs)
+    assert tj.calendar_overlap(years).arms.loc["old", "median"] == 2011.5
+    assert "by 25 %" in warning(tj.target_trial(years, **ASKED), "hardly overlap")
+    unknown = replace(cohort, patients_table=table.assign(start_year="long ago"))
+    assert warning(tj.target_trial(unknown, **ASKED), "cannot be told")
+
+
 def test_criteria_and_who_they_leave_out(cohort):
     trial = tj.target_trial(
         cohort,

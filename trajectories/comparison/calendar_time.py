@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.cohort import Cohort
-from trajectories.comparison.histories import decimal_year
+from trajectories.comparison.histories import start_years
 from trajectories.printing import sentence
 
 __all__ = ["CalendarOverlap", "calendar_overlap"]
@@ -82,7 +82,7 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
     Parameters
     ----------
     cohort
-        With dates in the column `start` of its patients.
+        With dates in the column `start` of its patients, or years as numbers in `start_year`.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
     Raises
     ------
     ValueError
-        If patients have no dates of start, or an arm has none that is known.
+        If patients have no dates or years of start, or an arm has none that is known.
 
     Source: Inman and Bradley (1989), Communications in Statistics 18:3851, doi:10.1080/03610928908830127, for the coefficient.
 
@@ -105,16 +105,17 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
     [0.5]
     """
     people = cohort.patients
-    if "start" not in people or not pd.api.types.is_datetime64_any_dtype(people["start"]):
+    arm, year = people["arm"].astype(str), start_years(people)
+    if year is None:
         raise ValueError(
-            f"the patients of '{cohort.name}' have no dates of treatment start: give the column 'start' of patients as dates."
+            f"the patients of '{cohort.name}' have no dates of treatment start: give the column 'start' of patients as dates, or 'start_year' "
+            "as numbers."
         )
-    arm, year = people["arm"].astype(str), decimal_year(people["start"])
     rows = []
     for name in cohort.arms:
         mine = year[arm == name].dropna()
         if mine.empty:
-            raise ValueError(f"no patient of {name} has a date of treatment start.")
+            raise ValueError(f"no patient of {name} has a date or year of treatment start.")
         first, lower, median, upper, last = np.quantile(mine, [0, 0.25, 0.5, 0.75, 1])
         rows.append(
             {

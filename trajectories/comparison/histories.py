@@ -11,7 +11,7 @@ import pandas as pd
 
 from trajectories.cohort import DAYS_PER_YEAR, Cohort
 
-__all__ = ["NO_DRUG", "WASHOUTS", "decimal_year", "with_history"]
+__all__ = ["NO_DRUG", "WASHOUTS", "start_years", "with_history"]
 
 NO_DRUG = "none"
 WASHOUTS = ("no drug before", "up to 3 months", "3 to 12 months", "over a year")
@@ -71,6 +71,19 @@ def with_history(cohort: Cohort, *, drugs: Mapping[str, tuple[str, ...]] | None 
         unknown = int(people["start_year"].isna().sum())
         notes += [f"{unknown} patients have no date of treatment start: no start_year."] if unknown else []
     return replace(cohort, patients_table=people, notes=(*cohort.notes, *notes))
+
+
+def start_years(people: pd.DataFrame) -> pd.Series | None:
+    """Calendar year of each patient's treatment start: of the dates in `start`, or the numbers in `start_year`; None without either.
+
+    >>> start_years(pd.DataFrame({"start_year": [2014, 2015]})).tolist()
+    [2014.0, 2015.0]
+    """
+    if "start" in people and pd.api.types.is_datetime64_any_dtype(people["start"]):
+        return decimal_year(people["start"])
+    if "start_year" in people and pd.api.types.is_numeric_dtype(people["start_year"]):
+        return people["start_year"].astype(float)
+    return None
 
 
 def decimal_year(dates: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from trajectories.printing import sentence
 __all__ = ["NegativeControl", "negative_control"]
 
 NO_PROOF = "an interval that covers no effect does not show that there is no bias: a wide one covers much"
+UNNAMED = "the names of the two contrasts do not both say of which arms they are: that they are of the same is yours to check"
 INDEPENDENT = "the two contrasts are taken as independent; made of the same patients they are not, and the interval is approximate"
 
 
@@ -62,10 +64,17 @@ class NegativeControl:
         return frame
 
     def _notes(self) -> tuple[str, ...]:
-        return (NO_PROOF, *(() if self.calibrated is None else self.calibrated.caveats[-2:]))
+        unnamed = self.main is not None and None in (_pair(self.control), _pair(self.main))
+        return (
+            NO_PROOF,
+            *((UNNAMED,) if unnamed else ()),
+            *(() if self.calibrated is None else self.calibrated.caveats[-2:]),
+        )
 
     def __str__(self) -> str:
-        lines = [f"Negative control: {self.control.name}", str(self.summary().round(3).to_string())]
+        lines = [f"Negative control: {self.control.name} ({self.control.unit})"]
+        lines += [] if self.main is None else [f"Main contrast: {self.main.name} ({self.main.unit})"]
+        lines += [str(self.summary().round(3).to_string())]
         for note in (self.verdict, *self._notes()):
             lines += sentence(note, bullet="  - ")
         return warning_lines(self.control.caveats) + "\n".join(lines)
@@ -92,7 +101,7 @@ def negative_control(
     control
         A contrast of one cell on the control outcome, such as relapses before treatment, or EDSS at time 0.
     main
-        The contrast of interest, on the same scale.
+        The contrast of interest, of the same arms on the same scale.
     equal_bias
         Whether to assume that both are equally biased, and calibrate.
     ci
@@ -107,7 +116,7 @@ def negative_control(
     Raises
     ------
     ValueError
-        If an estimate is no contrast of one cell, or the scales of the two differ.
+        If an estimate is no contrast of one cell, or the scales of the two differ, or their arms, as far as their names hold them.
 
     References
     ----------
@@ -129,6 +138,8 @@ def negative_control(
             raise ValueError(
                 f"{one.name} is no contrast of one cell: make one by contrast(…), with a value for no effect."
             )
+    if main is not None:
+        _refuse(control, main)
     row = control.summary(ci).iloc[0]
     covers = bool(row["lower"] <= control.null <= row["upper"])
     if equal_bias and main is None:
@@ -137,11 +148,33 @@ def negative_control(
     return NegativeControl(control=control, covers_null=covers, main=main, calibrated=calibrated, ci=ci)
 
 
-def _calibrated(control: Estimate, main: Estimate, seed: int) -> Estimate:
+def _refuse(control: Estimate, main: Estimate) -> None:
+    """Refuse two contrasts of different scales, or of different arms."""
     if main.null != control.null or (main.null == 0 and main.unit != control.unit):
         raise ValueError(
-            f"{main.name} ({main.unit}) and {control.name} ({control.unit}) are not on one scale: an equal bias has no meaning."
+            f"{main.name} ({main.unit}) and {control.name} ({control.unit}) are not on one scale, and the bias of one says nothing of the "
+            "other's size: give both as ratios, or as differences in one unit, or the control alone."
         )
+    arms, others = _pair(main), _pair(control)
+    if arms is not None and others is not None and arms != others:
+        raise ValueError(
+            f"the main contrast is of {' against '.join(arms)} and the control of {' against '.join(others)}: give the control contrast of the "
+            f"same arms in the same order, contrast(…, {arms[0]!r}, {arms[1]!r})."
+        )
+
+
+def _pair(estimate: Estimate) -> tuple[str, str] | None:
+    """The arms that a contrast's name ends with, "…, new minus old" or "…, new over old"; None in another name.
+
+    >>> draws = xr.DataArray(np.zeros((1, 9)), dims=("chain", "draw"))
+    >>> _pair(Estimate(name="EDSS, new minus old", draws=draws, unit="points", definition="An example.", source="made up"))
+    ('new', 'old')
+    """
+    found = re.search(r", ([^,]+) (?:minus|over) ([^,]+)$", estimate.name)
+    return None if found is None else (found[1], found[2])
+
+
+def _calibrated(control: Estimate, main: Estimate, seed: int) -> Estimate:
     draws = main.draws.to_numpy().ravel()
     bias = np.random.default_rng(seed).choice(control.draws.to_numpy().ravel(), draws.size)
     values = draws - bias if main.null == 0 else draws / bias

@@ -133,7 +133,7 @@ def pooled(
     Raises
     ------
     TypeError
-        If the function returns no `Estimate`.
+        If the function returns no `Estimate`; numbers with standard errors, such as log hazard ratios, are pooled by `tj.rubin`.
     ValueError
         If the estimates differ in their cells, or one has no variance or missing draws.
 
@@ -157,7 +157,9 @@ def pooled(
     for one in made:
         if not isinstance(one, Estimate):
             raise TypeError(
-                f"the function must return an Estimate, such as a contrast, not {type(one).__name__}; of several, pool one after the other."
+                f"the function must return an Estimate, such as a contrast, not {type(one).__name__}; of several, pool one after the other. Of "
+                "another result, such as hazards or observed rates, take the estimate and its standard error from each of .cohorts, of ratios "
+                "on the log scale, and pool by tj.rubin(estimates, squared standard errors)."
             )
     first = made[0]
     if any(

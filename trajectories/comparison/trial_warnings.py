@@ -10,7 +10,7 @@ import pandas as pd
 from trajectories.cohort import Cohort
 from trajectories.comparison.bootstrap import FEWEST
 from trajectories.comparison.calendar_time import calendar_overlap
-from trajectories.comparison.histories import with_history
+from trajectories.comparison.histories import start_years, with_history
 from trajectories.comparison.strategies import NATURAL, Duration
 from trajectories.comparison.visiting import visit_density
 from trajectories.reading.arms import UNTREATED
@@ -106,8 +106,7 @@ def _rebound(cohort: Cohort, drugs: Mapping[str, tuple[str, ...]], within: Durat
 
 
 def _calendar(cohort: Cohort, adjusted: Collection[str]) -> list[str]:
-    people = cohort.patients
-    if "start" not in people or not pd.api.types.is_datetime64_any_dtype(people["start"]):
+    if start_years(cohort.patients) is None:
         if "start_year" in adjusted:
             return []
         return [
