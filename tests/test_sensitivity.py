@@ -10,9 +10,11 @@ import pytest
 import xarray as xr
 
 import trajectories as tj
+from trajectories.comparison import published
 from trajectories.comparison.e_values import e_value
 from trajectories.comparison.negative_controls import negative_control
 from trajectories.comparison.tipping_points import measured_confounders, tipping_point
+from trajectories.endpoints import CARE_MS
 
 
 def contrast(
@@ -104,6 +106,48 @@ class TestEValue:
     def test_an_estimate_of_the_wrong_kind(self):
         with pytest.raises(ValueError, match="this measure 1"):
             e_value(contrast(np.arange(5.0), null=0.0), measure="rate ratio")
+
+
+class TestResultsOfSeveralQuantities:
+    """The message says where the ratio is, and what it says works."""
+
+    @staticmethod
+    def refused(given):
+        said = []
+        for verb in (e_value, tipping_point):
+            with pytest.raises(TypeError) as caught:
+                verb(given, measure="rate ratio")
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+        return said[0]
+
+    def test_against_published(self):
+        trial = published.CARE_MS_2["alemtuzumab"]
+        made = tj.against_published(tj.simulated_alemtuzumab_35(), trial.arr, draws=500)
+        assert "not AgainstPublished: give its .ratio or its .difference." in self.refused(made)
+        assert e_value(made.ratio, measure="rate ratio").of.given[0] == made.summary().loc["ratio", "median"]
+        change = tj.against_published(tj.simulated_alemtuzumab_35(), trial.edss_change, draws=500)
+        assert self.refused(change).endswith("give its .difference.")
+
+    @pytest.mark.filterwarnings("ignore:.*reference of EDSS 5.5")
+    def test_rates_and_hazards(self):
+        cohort = tj.simulated_three_dmts_400()
+        rates = tj.annualised_relapse_rate(cohort, window=(0, 2))
+        assert "row = result.ratios.iloc[0], say, and give row['ratio'], row['lower']" in self.refused(rates)
+        row = rates.ratios.iloc[0]
+        assert e_value(row["ratio"], row["lower"], row["upper"], measure="rate ratio").estimate > 1
+        hazards = tj.time_to(tj.disability_events(cohort, CARE_MS)).cox()
+        assert "result.coefficients.iloc[0], say, and give row['hazard_ratio']" in self.refused(hazards)
+        row = hazards.coefficients.iloc[0]
+        given = row["hazard_ratio"], row["lower"], row["upper"]
+        assert e_value(*given, measure="hazard ratio", rare=False).of.given == given
+
+    def test_printed_ratios(self):
+        trial = published.CARE_MS_1
+        assert "give x.figure.ratio, x.figure.lower, x.figure.upper" in self.refused(trial.contrasts["arr"])
+        counts = tj.rate_ratio_from_summary(trial["alemtuzumab"].relapses, trial["interferon"].relapses)
+        assert "give x.ratio, x.lower, x.upper" in self.refused(counts)
+        assert self.refused("0.4").endswith("not str.")
 
 
 class TestTippingPoint:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from trajectories.estimate import Estimate
+from trajectories.estimate import Estimate, EstimateSet
 from trajectories.printing import sentence
 
 __all__ = ["EValue", "Measure", "RiskRatios", "e_value", "risk_ratios"]
@@ -115,6 +118,8 @@ def e_value(
     ------
     ValueError
         If limits, `rare` or `sd` are lacking, the numbers do not ascend, or the estimate's null value is not that of the measure.
+    TypeError
+        If it is a result that holds several quantities: the message names where its ratio is.
 
     References
     ----------
@@ -185,6 +190,8 @@ def numbers(
     ratio = measure != "mean difference"
     if isinstance(estimate, Estimate):
         found = _of_estimate(estimate, ratio, ci)
+    elif not isinstance(estimate, Real):
+        raise TypeError(_instead(estimate))
     elif lower is None or upper is None:
         raise ValueError(
             "give lower= and upper= beside a number: the interval is what must not be explained away."
@@ -197,6 +204,28 @@ def numbers(
     if ratio and low <= 0:
         raise ValueError(f"a {measure} and its limits are above 0; the lower limit is {low}.")
     return found
+
+
+def _instead(given: object) -> str:
+    """How to take one quantity out of a result that holds several, or that is a printed figure."""
+    said = f"this takes an Estimate, or a number with lower= and upper=, not {type(given).__name__}"
+    names = [name for name in ("ratio", "difference") if isinstance(getattr(given, name, None), Estimate)]
+    if names:
+        return f"{said}: give {' or '.join(f'its .{name}' for name in names)}."
+    if isinstance(given, Mapping | EstimateSet):
+        return f"{said}: give one of its estimates by name."
+    for table, column in (("ratios", "ratio"), ("coefficients", "hazard_ratio")):
+        frame = getattr(given, table, None)
+        if isinstance(frame, pd.DataFrame) and column in frame:
+            return (
+                f"{said}: choose a row of its .{table}, row = result.{table}.iloc[0], say, and give "
+                f"row['{column}'], row['lower'], row['upper']."
+            )
+    figure = getattr(given, "figure", given)
+    if all(isinstance(getattr(figure, name, None), Real) for name in ("ratio", "lower", "upper")):
+        path = "x" if figure is given else "x.figure"
+        return f"{said}: give {path}.ratio, {path}.lower, {path}.upper."
+    return f"{said}."
 
 
 def _of_estimate(estimate: Estimate, ratio: bool, ci: float) -> tuple[float, float, float]:

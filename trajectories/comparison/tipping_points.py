@@ -134,6 +134,8 @@ def tipping_point(
     ------
     ValueError
         As `e_value`; if strengths are not usable, or the estimate is exactly no effect.
+    TypeError
+        As `e_value`.
 
     References
     ----------
