@@ -371,6 +371,29 @@ def test_small_counts_are_hidden_in_every_answer(times, ask):
             assert f"({inside[arm]})" not in text
 
 
+def test_episodes_of_one_person_are_taken_as_independent_and_it_is_said(cohort, times):
+    names = cohort.patients["patient"].tolist()
+    person = cohort.patients.assign(person=[names[0], *names[:-1]])  # the first two are one person's
+    twice = replace(cohort, patients_table=person)
+    both = times.table.iloc[[0, 1]]["patient"].tolist()
+    study = replace(times, table=times.table.assign(person=times.table["patient"].replace(both[1], both[0])))
+    n = len(study.table) - 1
+    for ask in ANSWERS_OF_TIMES[1:]:
+        said = " ".join(str(ask(study)).split())
+        assert f"1 of {n} persons with several index episodes: these are taken as independent" in said
+        assert "index episodes" not in str(ask(times))
+        hidden = replace(study, setting=replace(study.setting, suppress_below=5))
+        assert "Some persons with several index episodes" in " ".join(str(ask(hidden)).split())
+    assert "index episodes" not in str(study.cox(cluster="person"))
+    weights = tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"]))
+    for given in (None, weights):
+        rates = tj.annualised_relapse_rate(twice, weights=given)
+        neda = tj.neda3(twice, components=("relapse",), weights=given)
+        for said in (" ".join(str(rates).split()), " ".join(str(neda).split())):
+            assert "1 of 399 persons with several index episodes" in said
+    assert "index episodes" not in str(tj.annualised_relapse_rate(cohort))
+
+
 def test_what_cannot_be_weighted_says_so(cohort, times):
     weighted = times.weighted(tj.weights_of(cohort, pd.Series(1.0, index=cohort.patients["patient"])))
     with pytest.raises(ValueError, match="keep cluster='patient'"):

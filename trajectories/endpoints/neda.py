@@ -16,6 +16,7 @@ from trajectories.endpoints.neda_patients import COMPONENTS, patient_answers
 from trajectories.endpoints.neda_text import neda_notes, neda_text, neda_title
 from trajectories.endpoints.neda_weighted import share_differences, weighted_shares
 from trajectories.endpoints.patient_weights import PatientWeights, WeightedPatients, weighted_cohort
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.rules import DisabilityRule
 from trajectories.endpoints.survival_differences import reference_place
 from trajectories.endpoints.survival_steps import Floats
@@ -283,6 +284,7 @@ def neda3(
         notes=(
             *neda_notes(cohort, chosen, rule_name=rule_name, tolerance=tolerance, mri_from=mri_from),
             *groups.note(),
+            *episode_notes(cohort.patients, suppress_below),
             *((_WEIGHTED,) if weighted is not None else ()),
             *said,
         ),

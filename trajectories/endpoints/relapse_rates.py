@@ -19,6 +19,7 @@ from trajectories.endpoints.group_rates import (
 )
 from trajectories.endpoints.groups import PatientGroups, patient_groups
 from trajectories.endpoints.patient_weights import PatientWeights, WeightedPatients, weighted_cohort
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.rate_rows import RATE_TYPES, hidden_notes, interval_notes, rate_rows, ratio_rows
 from trajectories.endpoints.rates_text import relapse_rates_text
 from trajectories.endpoints.weighted_rates import weighted_rates
@@ -214,6 +215,7 @@ def annualised_relapse_rate(
             *_change_notes(changes, ci, weighted),
             *_group_notes(groups, weighted),
             *said,
+            *episode_notes(cohort.patients, suppress_below),
             *_left_out(cohort, groups, counted, suppress_below),
         ),
     )

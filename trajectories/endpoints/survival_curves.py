@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.survival_differences import (
     ArmSlopes,
     ArmValues,
@@ -285,6 +286,7 @@ def kaplan_meier(
             *no_event_notes(
                 pd.Series({row["arm"]: row["events"] for row in medians}), weighted=patients is not None
             ),
+            *episode_notes(table, setting.suppress_below),
         ),
         slopes=slopes,
     )

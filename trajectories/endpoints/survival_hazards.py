@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.survival_design import Design, build_design, column_of, wald
 from trajectories.endpoints.survival_partial import (
     PartialFit,
@@ -177,6 +178,7 @@ def cox(
         notes=(
             *_notes(ties, cluster, clusters, strata, ci, bool(design.empty), weighted=weighted),
             *design.notes,
+            *episode_notes(rows, setting.suppress_below, cluster=cluster),
             *([_CAUSE_SPECIFIC] if setting.competing else []),
         ),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.survival_curves import arms_of, check_times, places, printed_times
 from trajectories.endpoints.survival_differences import ArmSlopes, ArmValues, differences, no_event_notes
 from trajectories.endpoints.survival_setting import Setting
@@ -197,7 +198,10 @@ def cumulative_incidence(
         )
     arms = table["arm"].astype(str)
     had = (table["cause"] == causes[0]).groupby(arms, sort=False).sum()
-    notes += no_event_notes(had, weighted=patients is not None)
+    notes += [
+        *no_event_notes(had, weighted=patients is not None),
+        *episode_notes(table, setting.suppress_below),
+    ]
     return CumulativeIncidence(
         curves=pd.concat(parts, ignore_index=True),
         causes=causes,

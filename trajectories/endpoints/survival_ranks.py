@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.survival_curves import arms_of
 from trajectories.endpoints.survival_design import column_of
 from trajectories.endpoints.survival_partial import score_residuals
@@ -111,6 +112,7 @@ def log_rank(
     within = f", within the groups of {strata}" if strata else ""
     variance = "hypergeometric variance" if patients is None else "robust variance by patient"
     notes = [f"Log-rank test of equal hazards{within}, {variance}, no continuity correction."]
+    notes += episode_notes(table, setting.suppress_below)
     if not df:
         notes.insert(
             0, "Not tested: there is one arm only, or no event while patients of several were at risk."

@@ -10,6 +10,7 @@ import pandas as pd
 
 from trajectories.endpoints.interval_censored import fit_weibull
 from trajectories.endpoints.patient_weights import Estimated, WeightedPatients
+from trajectories.endpoints.persons import episode_notes
 from trajectories.endpoints.survival_design import build_design, wald
 from trajectories.endpoints.survival_setting import Setting
 from trajectories.endpoints.survival_steps import Floats
@@ -145,6 +146,7 @@ def weibull(
             f"scale, {errors}.",
             "Hazard ratio below 1, time ratio above 1: later. One shape for all: hazards are proportional.",
             *design.notes,
+            *episode_notes(rows, setting.suppress_below),
         ),
     )
 
