@@ -89,19 +89,32 @@ class TestEffects:
                 )
 
     def test_counts_and_print(self, gaussian, by_edss, cohort):
-        assert by_edss.near.sum().to_dict() == {
-            arm: (gaussian.design.target["arm"] == arm).sum() for arm in PAIR
-        }
         target = gaussian.design.target
-        low = target[(target["arm"] == "alemtuzumab") & (target["edss_baseline"] < 2.75)]
-        assert by_edss.near.loc[1.5, "alemtuzumab"] == len(low)
+        pair = target[target["arm"].isin(PAIR)]
+        reach = by_edss.reach
+        assert reach == pytest.approx(pair["edss_baseline"].std() / 2, rel=0.05)  # two digits of it
+        for arm in PAIR:
+            own = pair.loc[pair["arm"] == arm, "edss_baseline"]
+            assert by_edss.near[arm].tolist() == [own.between(v - reach, v + reach).sum() for v in VALUES]
         said = " ".join(str(by_edss).split())
+        assert f"n: patients in the model within {reach:g} of the value" in said
         assert "Effect by edss_baseline: change in EDSS, alemtuzumab minus fingolimod (EDSS points)" in said
         assert SIMULATED in said
         assert MODIFIED in said
         assert "assumed" not in said
         assert "sim0001" not in said
         assert list(by_edss.patients) == ["arm", "edss_baseline"]
+
+    def test_nobody_is_near_a_value_beyond_all(self, gaussian):
+        with pytest.warns(UserWarning, match="the model extrapolates"):
+            asked = tj.change(gaussian, 2.0, by={"edss_baseline": [4.0, 9.5, 15.0]})
+        made = benefit(asked, *PAIR)
+        assert made.near.loc[[9.5, 15.0]].to_numpy().tolist() == [[0, 0], [0, 0]]
+        assert made.summary().loc[9.5, "n alemtuzumab"] == 0
+        close = benefit(tj.change(gaussian, 2.0, by={"edss_baseline": [4.0, 4.5]}), *PAIR)
+        assert close.reach == 0.25  # half the way
+        sexes = benefit(tj.change(gaussian, 2.0, by={"sex": ["F", "M"]}), *PAIR).near
+        assert sexes.sum().to_dict() == {arm: (gaussian.design.target["arm"] == arm).sum() for arm in PAIR}
 
     def test_ratios_of_ratios(self, cohort):
         fit = tj.maximise(models.RelapseCounts("relapses ~ arm * age", windows=(0.0, None)), cohort)

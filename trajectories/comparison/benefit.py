@@ -16,7 +16,7 @@ from trajectories.comparison.contrasts import contrast
 from trajectories.estimands.comparing import MODIFIED
 from trajectories.estimate import Estimate
 from trajectories.models.design import Design
-from trajectories.printing import aligned, interval, number, sentence
+from trajectories.printing import aligned, interval, number, sentence, years
 from trajectories.weighting.values import Weights
 
 __all__ = ["Benefit", "benefit"]
@@ -63,20 +63,26 @@ class Benefit:
         return self.interaction.caveats
 
     @property
-    def near(self) -> pd.DataFrame:
-        """Patients of each arm by value: those who have it, or of a number those whose value is nearer to it than to the others."""
-        column = self.patients[self.over]
-        if self.numeric:
-            values = np.array(self.values, dtype=float)
-            distance = np.abs(column.to_numpy(dtype=float)[:, None] - values)
-            nearest = pd.Series(values[distance.argmin(axis=1)])
-        else:
-            nearest = column.astype(str).reset_index(drop=True)
-        arm = self.patients["arm"].astype(str).reset_index(drop=True)
-        counts = pd.crosstab(nearest, arm).reindex(
-            index=self.values, columns=[self.level, self.reference], fill_value=0
+    def reach(self) -> float:
+        """How far from a value patients count as near it: half a standard deviation of the covariate, or half the way to the next value."""
+        column, values = (
+            self.patients[self.over].to_numpy(dtype=float),
+            np.unique(np.array(self.values, float)),
         )
-        return counts.rename_axis(index=self.over, columns=None)
+        return float(f"{min(column.std(ddof=1), *np.diff(values)) / 2:.2g}")
+
+    @property
+    def near(self) -> pd.DataFrame:
+        """Patients of each arm by value: those who have it, or of a number those whose value is within `reach` of it."""
+        column, arm = self.patients[self.over], self.patients["arm"].astype(str)
+        if self.numeric:
+            own = column.to_numpy(dtype=float)
+            there = [np.abs(own - value) <= self.reach + 1e-9 for value in self.values]
+        else:
+            there = [(column.astype(str) == value).to_numpy() for value in self.values]
+        pair = (self.level, self.reference)
+        counts = {name: [int((at & (arm == name).to_numpy()).sum()) for at in there] for name in pair}
+        return pd.DataFrame(counts, index=pd.Index(self.values, name=self.over))
 
     def summary(self, ci: float = 0.95) -> pd.DataFrame:
         """Return a row a value: the effect, patients near it in both arms, and the difference from the first value's effect.
@@ -108,7 +114,7 @@ class Benefit:
                 f"{row[f'n {self.level}']:.0f}", f"{row[f'n {self.reference}']:.0f}",
                 "-" if np.isnan(row["difference mean"]) else other,
             ])  # fmt: skip
-        counted = "with the value" if not self.numeric else "nearer to the value than to the others"
+        counted = f"within {self.reach:g} of the value" if self.numeric else "with the value"
         lines = [
             f"Effect by {self.over}: {self.effects.name} ({self.effects.unit})",
             *sentence(self.effects.definition, bullet="  "),
@@ -211,7 +217,7 @@ def benefit(
 def _only(estimate: Estimate, dim: Any) -> str:
     """The only value of a dim, in words."""
     value = _say(estimate.draws[dim].to_numpy()[0])
-    return f"{value} years" if dim == "years" else f"{dim} {value}"
+    return years(float(estimate.draws[dim].to_numpy()[0])) if dim == "years" else f"{dim} {value}"
 
 
 def _covariate(estimate: Estimate, over: str | None) -> str:
