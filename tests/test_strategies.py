@@ -278,13 +278,17 @@ def test_augmented_contrasts_with_censoring_weights_are_unbiased_and_without_are
     weights = tj.weights(propensity(cohort, "arm ~ edss_baseline"), "ATE")
     options = {"weights": weights, "augmented": True, "window": 0.1}
     asked = tj.expected_edss(fit, TWO)
-    naive = tj.contrast(asked, "ocrelizumab", "fingolimod", **options).summary().iloc[0]
+    unweighted = tj.contrast(asked, "ocrelizumab", "fingolimod", **options)
+    naive, stopped = unweighted.summary().iloc[0], "only if the end of follow-up does not go with the course"
+    assert "Follow-up: on-treatment" in " ".join(unweighted.caveats)
+    assert stopped in " ".join(unweighted.caveats)
     right = tj.contrast(asked, "ocrelizumab", "fingolimod", **options, seen=stopping_weights)
     row = right.summary().iloc[0]
     assert naive["lower"] > truth
     assert row["lower"] < truth < row["upper"]
     assert abs(row["mean"] - truth) < 0.04
     assert "had nobody been censored" in " ".join(right.caveats)
+    assert stopped not in " ".join(right.caveats)
     with pytest.raises(ValueError, match="go into augmented=True"):
         tj.contrast(asked, "ocrelizumab", "fingolimod", seen=stopping_weights)
     whole = tj.expected_edss(tj.maximise(model, cohort), TWO)

@@ -32,6 +32,7 @@ from trajectories.models.base import EdssModel
 from trajectories.models.binary import BinaryMixed
 from trajectories.models.counts import CountModel
 from trajectories.models.design import Design, Floats
+from trajectories.printing import years
 from trajectories.weighting.estimation import MOST
 
 __all__ = ["AUGMENTABLE", "Corrections", "Slopes", "Weighted", "corrections"]
@@ -181,7 +182,7 @@ def corrections(
         seen[a] = (inside & (v > 0)[:, None]).sum(axis=0)
         if (use.sum(axis=0) == 0).any():
             raise ValueError(
-                f"nobody of {arm} with a weight was seen within {window:g} years of a time that is asked for: widen window=, or choose another "
+                f"nobody of {arm} with a weight was seen within {years(window)} of a time that is asked for: widen window=, or choose another "
                 "time."
             )
         residual = observed.total - observed.exposure * m[:n]

@@ -221,7 +221,7 @@ def _computed(estimate: Estimate, job: Job, scale: str, bootstrap: Bootstrap | N
         )
     said = standing(
         estimate.asked, level, reference, weights, augmented=job.augmented, bootstrapped=bootstrap is not None,
-        found=found,
+        found=found, seen=job.seen is not None,
     )  # fmt: skip
     if bootstrap is not None and bootstrap.n < FEW:
         said = (*said, _few(bootstrap.n))
@@ -234,7 +234,7 @@ def _computed(estimate: Estimate, job: Job, scale: str, bootstrap: Bootstrap | N
         source = "the normal approximation of the patients' influence"
         return compared(replace(whole, draws=arms, source=source), level, reference, "arm", scale, said)
     values, failed = replicates(job.replicate, job.cohort, bootstrap)
-    source = f"{len(values)} replicates of the fractional bootstrap by {bootstrap.cluster or 'patient'}"
+    source = f"{len(values)} replicates of the fractional bootstrap by {bootstrap.drawn(job.cohort)}"
     source += f" ({failed} more had no estimate)" if failed else ""
     made, centre = (
         compared(replace(whole, draws=draws, source=source), level, reference, "arm", scale, said)

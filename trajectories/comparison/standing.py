@@ -11,6 +11,7 @@ import pandas as pd
 from trajectories.caveats import Doubt
 from trajectories.comparison.augmented import Corrections
 from trajectories.comparison.calendar_time import calendar_overlap
+from trajectories.comparison.following import cut_caveat
 from trajectories.estimands.comparing import DESCRIPTIVE
 from trajectories.estimands.over_time import BASELINE
 from trajectories.estimands.population import Fitted
@@ -38,6 +39,10 @@ POOLED = Doubt(
     "the start by windows=(0, None), or put period into the formula"
 )
 BEFORE = Doubt("descriptive before time 0, where a difference between arms is imbalance, not effect")
+STOPPED = Doubt(
+    "an effect of treatment as followed only if the end of follow-up does not go with the course since baseline, or with what is not in the "
+    "formula: take tj.censoring_weights"
+)
 # Fewer patients in an arm than this, or as few by weight, make intervals rough.
 FEW = 20
 FOLLOWED = Doubt(
@@ -59,10 +64,11 @@ def standing(
     augmented: bool,
     bootstrapped: bool,
     found: Corrections | None = None,
+    seen: bool = False,
 ) -> tuple[str, ...]:
     """Say on how many patients a contrast stands, and what it assumes."""
     fit, design = asked.fit, asked.fit.design
-    said = ground(fit, level, reference, weights, found)
+    said = ground(fit, level, reference, weights, found, seen=seen)
     counts = isinstance(fit.model, CountModel)
     if (
         counts
@@ -121,13 +127,21 @@ def ground(
     reference: str,
     weights: Weights | None = None,
     found: Corrections | None = None,
+    *,
+    seen: bool = False,
 ) -> list[str]:
-    """Say on how many patients of each arm a contrast stands, whether they are few, and whether the arms are of other times."""
+    """Say on how many patients of each arm a contrast stands, if they are few or the arms of other times, and how they were followed.
+
+    `seen` says that censoring weights make up for the end of follow-up.
+    """
     design = fit.design
+    cut = cut_caveat(fit.cohort) if isinstance(fit, PointFit) else ()
     return [
         numbers(design, level, reference, weights, found),
         *_few(design, level, reference, weights),
         *_apart(fit, level, reference),
+        *cut,
+        *([STOPPED] if cut and not seen else []),
     ]
 
 

@@ -108,7 +108,7 @@ def relapse_free(
         name=f"free of relapses for {years:g} year{'' if years == 1 else 's'}",
         draws=over_cells(fit, people, free, at, by),
         unit="probability",
-        definition=f"Probability that a new patient like {people.words} has no relapse in {years:g} year(s).",
+        definition=f"Probability that a new patient like {people.words} has no relapse in {years:g} year{'' if years == 1 else 's'}.",
         source=fit.description,
         caveats=fit.caveats,
         asked=Question(
