@@ -497,7 +497,7 @@ def test_averages_are_over_patients_in_their_own_centres():
     draws = found.draws.sel(arm="a").to_numpy().ravel()
     assert draws.mean() == pytest.approx(expected, abs=5 * draws.std() / np.sqrt(len(draws)))
     assert any(
-        "each in the own centre, at the effects of these 12 levels of centre" in c for c in found.caveats
+        "each in their own centre, at the effects of these 12 levels of centre" in c for c in found.caveats
     )
 
 

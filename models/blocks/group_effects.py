@@ -77,7 +77,7 @@ def group_notes(design: Design) -> tuple[str, ...]:
     said = []
     for group in design.groups:
         said.append(
-            f"averages over patients are over those in the model, each in the own {group.name}, at the effects of these {len(group.levels)} "
+            f"averages over patients are over those in the model, each in their own {group.name}, at the effects of these {len(group.levels)} "
             f"levels of {group.name}; of others nothing is said"
         )
         if design.compares_arms:
