@@ -745,3 +745,15 @@ def test_what_is_no_weights_is_refused_with_the_way_to_make_them(adjusted, cohor
     one = tj.maximise(models.GaussianMixed("edss ~ years + (1 | patient)"), alone)
     with pytest.raises(ValueError, match="there is no other to compare with"):
         tj.contrast(tj.expected_edss(one, 2.0), *PAIR)
+
+
+def test_episodes_of_one_person_are_said_unless_they_are_drawn_together(cohort):
+    visits, people = cohort.visits[["patient", "day", "edss"]], cohort.patients[["patient", "arm"]]
+    persons = people.assign(person=[f"person {k // 2}" for k in range(len(people))])
+    twice = tj.read_cohort(visits, relapses=cohort.relapses[["patient", "day"]], patients=persons)
+    rates = tj.relapse_rate(tj.maximise(models.RelapseCounts("relapses ~ arm", windows=(0.0, None)), twice))
+    said = "200 of 200 persons have several index episodes, which are taken as independent"
+    assert said in caveats_of(tj.contrast(rates, *PAIR))
+    drawn = tj.contrast(rates, *PAIR, bootstrap=Bootstrap(n=50, cluster="person"))
+    assert "taken as independent" not in caveats_of(drawn)
+    assert "by person (200 clusters)" in drawn.source

@@ -174,7 +174,7 @@ def contrast(
     asked, weights = _asked(estimate.asked, target, weights)
     _check_weights(asked, weights)
     if not augmented and bootstrap is None:
-        said = standing(asked, level, reference, weights, augmented=False, bootstrapped=False)
+        said = standing(asked, level, reference, weights, augmented=False)
         return _with_constancy(compared(asked.again(), level, reference, over, scale, said), asked)
     _check_possible(estimate, asked, weights, augmented, bootstrap)
     job = Job(
@@ -220,7 +220,7 @@ def _computed(estimate: Estimate, job: Job, scale: str, bootstrap: Bootstrap | N
             "weights, and trim them or compare the overlap (target='ATO'), or take scale='difference'."
         )
     said = standing(
-        estimate.asked, level, reference, weights, augmented=job.augmented, bootstrapped=bootstrap is not None,
+        estimate.asked, level, reference, weights, augmented=job.augmented, bootstrap=bootstrap,
         found=found, seen=job.seen is not None,
     )  # fmt: skip
     if bootstrap is not None and bootstrap.n < FEW:

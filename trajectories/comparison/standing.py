@@ -10,6 +10,7 @@ import pandas as pd
 
 from trajectories.caveats import Doubt
 from trajectories.comparison.augmented import Corrections
+from trajectories.comparison.bootstrap import Bootstrap
 from trajectories.comparison.calendar_time import calendar_overlap
 from trajectories.comparison.following import cut_caveat
 from trajectories.estimands.comparing import DESCRIPTIVE
@@ -62,13 +63,14 @@ def standing(
     weights: Weights | None,
     *,
     augmented: bool,
-    bootstrapped: bool,
+    bootstrap: Bootstrap | None = None,
     found: Corrections | None = None,
     seen: bool = False,
 ) -> tuple[str, ...]:
     """Say on how many patients a contrast stands, and what it assumes."""
-    fit, design = asked.fit, asked.fit.design
-    said = ground(fit, level, reference, weights, found, seen=seen)
+    fit, design, bootstrapped = asked.fit, asked.fit.design, bootstrap is not None
+    cluster = None if bootstrap is None else bootstrap.cluster
+    said = ground(fit, level, reference, weights, found, seen=seen, cluster=cluster)
     counts = isinstance(fit.model, CountModel)
     if (
         counts
@@ -129,10 +131,11 @@ def ground(
     found: Corrections | None = None,
     *,
     seen: bool = False,
+    cluster: str | None = None,
 ) -> list[str]:
     """Say on how many patients of each arm a contrast stands, if they are few or the arms of other times, and how they were followed.
 
-    `seen` says that censoring weights make up for the end of follow-up.
+    `seen` says that censoring weights make up for the end of follow-up, `cluster` whose column a bootstrap draws together.
     """
     design = fit.design
     cut = cut_caveat(fit.cohort) if isinstance(fit, PointFit) else ()
@@ -142,6 +145,7 @@ def ground(
         *_apart(fit, level, reference),
         *cut,
         *([STOPPED] if cut and not seen else []),
+        *_episodes(fit, cluster),
     ]
 
 
@@ -170,6 +174,22 @@ def _few(design: Design, level: str, reference: str, weights: Weights | None) ->
     if not small:
         return []
     return [Doubt(f"few patients ({', '.join(small)}): read the interval as rough, and look at who they are")]
+
+
+def _episodes(fit: object, cluster: str | None) -> list[str]:
+    """Say that index episodes of one person are taken as independent, unless persons are drawn together."""
+    people = fit.cohort.patients if isinstance(fit, PointFit) else pd.DataFrame()
+    if "person" not in people or cluster == "person":
+        return []
+    several = int((people["person"].value_counts() > 1).sum())
+    if not several:
+        return []
+    return [
+        Doubt(
+            f"{several} of {people['person'].nunique()} persons have several index episodes, which are taken as independent: "
+            "bootstrap=tj.Bootstrap(cluster='person') draws them together"
+        )
+    ]
 
 
 def _apart(fit: object, level: str, reference: str) -> list[str]:
