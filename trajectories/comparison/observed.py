@@ -18,7 +18,7 @@ from trajectories.comparison.sources import EDSS, RATE, SHARE, Published
 from trajectories.weighting.tilting import kish
 from trajectories.windows import edss_at, relapse_windows
 
-__all__ = ["Observed", "observed", "weighted_ratio"]
+__all__ = ["Observed", "observed", "own_values", "weighted_ratio"]
 
 FEWEST = 5
 
@@ -119,7 +119,7 @@ def observed(
         if arm not in cohort.arms:
             raise ValueError(f"there is no arm {arm!r}; there are: {', '.join(cohort.arms)}.")
         patients = patients[patients["arm"] == arm]
-    a, b, definition = _values(
+    a, b, definition = own_values(
         cohort, published, outcome, published.window if window is None else window, tolerance
     )
     a, b = a.reindex(patients.index).fillna(0.0), b.reindex(patients.index).fillna(0.0)
@@ -183,7 +183,7 @@ def _on_scale(scale: Scale, value: float, error: float, df: float) -> Spread:
     return Spread(scale=scale, value=value, error=error, df=df)
 
 
-def _values(
+def own_values(
     cohort: Cohort,
     published: Published,
     outcome: pd.Series | None,

@@ -22,7 +22,7 @@ from trajectories.comparison.figures import (
     Spread,
 )
 from trajectories.comparison.matching_adjusted import MaicWeights
-from trajectories.comparison.observed import _values, observed
+from trajectories.comparison.observed import observed, own_values
 from trajectories.comparison.own_words import UNADJUSTED, adjusted_by, estimate_size, of_estimate, of_rates
 from trajectories.comparison.sources import EDSS, RATE, SHARE, Published, check_published
 from trajectories.endpoints.relapse_rates import RelapseRates
@@ -371,7 +371,7 @@ def _having(
 ) -> pd.Index:
     """The patients who have the outcome."""
     over = published.window if window is None else window
-    counted = _values(own, published, outcome, over, tolerance)[1]
+    counted = own_values(own, published, outcome, over, tolerance)[1]
     return counted.index[counted > 0]
 
 

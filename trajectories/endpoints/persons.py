@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-__all__ = ["episode_notes"]
+__all__ = ["episode_notes", "with_several_episodes"]
 
 _PERSON = "person"
 
@@ -31,15 +31,22 @@ def episode_notes(
     >>> episode_notes(table, None, cluster="person")
     ()
     """
-    if _PERSON not in table or cluster == _PERSON:
-        return ()
-    episodes = table[_PERSON].value_counts()
-    several = int((episodes > 1).sum())
+    several, persons = (0, 0) if cluster == _PERSON else with_several_episodes(table)
     if not several:
         return ()
     hidden = suppress_below is not None and several < suppress_below
-    who = "Some persons" if hidden else f"{several} of {len(episodes)} persons"
+    who = "Some persons" if hidden else f"{several} of {persons} persons"
     return (
         f"{who} with several index episodes: these are taken as independent here, so that errors, intervals and p-values are not right where "
         "episodes of one person are alike. Of times to events cox(cluster='person') allows for it; else keep one episode of each person.",
     )
+
+
+def with_several_episodes(table: pd.DataFrame) -> tuple[int, int]:
+    """How many persons have several index episodes, and of how many; 0 without a column `person`.
+
+    >>> with_several_episodes(pd.DataFrame({"person": ["a", "a", "b"]}))
+    (1, 2)
+    """
+    episodes = table[_PERSON].value_counts() if _PERSON in table else pd.Series(dtype=int)
+    return int((episodes > 1).sum()), len(episodes)

@@ -192,7 +192,7 @@ class KaplanMeier:
             influence = None
             if self.slopes:
                 known = self.curves.loc[self.curves["arm"] == arm, "time"].to_numpy()
-                influence = self.slopes[arm].influences(np.eye(len(known))[:, places(known, times)])
+                influence = self.slopes[arm].at(places(known, times))
             values.append(ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence))
         return differences(values, times, reference, self.ci)
 

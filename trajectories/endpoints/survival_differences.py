@@ -34,6 +34,10 @@ class ArmSlopes:
         """Influence of each patient on sums over times of the curve × mixture (times × sums)."""
         return self.patients.influences(self.slopes @ mixture, self.rows)
 
+    def at(self, places: NDArray[np.int64]) -> Floats:
+        """Influence of each patient on the curve at some of its times, by their places."""
+        return self.patients.influences(self.slopes[:, places], self.rows)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArmValues:

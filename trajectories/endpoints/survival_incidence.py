@@ -116,8 +116,7 @@ class CumulativeIncidence:
             estimate, error = (read[name].to_numpy(dtype=np.float64) for name in ("incidence", "std_error"))
             influence = None
             if self.slopes:
-                at = places(curve["time"].to_numpy(), times)
-                influence = self.slopes[arm, chosen].influences(np.eye(len(curve))[:, at])
+                influence = self.slopes[arm, chosen].at(places(curve["time"].to_numpy(), times))
             values.append(
                 ArmValues(arm=arm, estimate=estimate, std_error=error, influence=influence, untouched=0.0)
             )

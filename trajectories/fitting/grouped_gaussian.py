@@ -18,7 +18,17 @@ import xarray as xr
 from trajectories.fitting.delta import slopes_of, variance_of
 from trajectories.fitting.diagnostics import ConvergenceError, what_to_try
 from trajectories.fitting.marginal_gaussian import Moments, cross_products, moments, pack, unpack
-from trajectories.fitting.mixedlm import AS_LIKELY, REMEDIES, SAME, Attempt, MixedLMFit, dataset_of, matrix_of
+from trajectories.fitting.mixedlm import (
+    AS_LIKELY,
+    REMEDIES,
+    SAME,
+    Attempt,
+    MixedLMFit,
+    dataset_of,
+    highest,
+    matrix_of,
+    without_directions,
+)
 from trajectories.fitting.peak import Peak, climb
 from trajectories.models.blocks import patient_effects
 from trajectories.models.design import Design, Floats, Scaling
@@ -161,33 +171,20 @@ def fit_grouped(model: GaussianMixed, design: Design, *, reml: bool) -> GroupedF
 
 def _attempt(likelihood: Grouped, design: Design, shares: tuple[float, float]) -> tuple[Attempt, Floats]:
     """Maximise by BFGS from standard deviations that are shares of the outcome's."""
-    from scipy.optimize import minimize
-
     spread, (patients, groups) = float(np.std(design.outcome)), shares
-
-    def deviance(theta: Floats) -> float:
-        if abs(likelihood.parts(theta)[0][-1]) > 20:  # a line search that went astray
-            return 1e9
-        try:
-            return -likelihood.value(theta) / likelihood.sums.rows
-        except np.linalg.LinAlgError:
-            return 1e9
-
     start = pack(np.eye(likelihood.effects) * (patients * spread) ** 2, (1 - patients) * spread)
     start = np.append(start, np.full(len(likelihood.sizes), groups * spread))
-    found = minimize(deviance, start, method="BFGS", options={"gtol": 1e-6, "maxiter": 1000})
-    # BFGS ends with "precision loss" where finite differences end; the gradient tells whether that was the top.
-    converged = bool(found.success or np.abs(found.jac).max() < 1e-4)
-    factor, residual_sd = unpack(likelihood.parts(found.x)[0], likelihood.effects)
+    theta, converged = highest(likelihood.value, start, likelihood.effects, likelihood.sums.rows)
+    factor, residual_sd = unpack(likelihood.parts(theta)[0], likelihood.effects)
     attempt = Attempt(
         method=f"from a patient sd of {patients * spread:.3g}",
-        loglik=-found.fun * likelihood.sums.rows if converged else np.nan,
+        loglik=likelihood.value(theta) if converged else np.nan,
         converged=converged,
         said="converged" if converged else "did not converge",
         covariance=factor @ factor.T,
         residual_sd=float(residual_sd),
     )
-    return attempt, found.x
+    return attempt, theta
 
 
 def _boundaries(
@@ -205,18 +202,10 @@ def _boundaries(
             )
     own, groups = likelihood.parts(theta)
     factor, residual_sd = unpack(own, likelihood.effects)
-    sizes, directions = np.linalg.eigh(factor @ factor.T)
-    rank = len(sizes)
-    for drop in range(1, len(sizes) + 1):
-        kept = directions * np.where(np.arange(len(sizes)) < drop, 0.0, sizes) @ directions.T
-        reduced = np.append(pack(kept, float(residual_sd)), groups)
-        if likelihood.value(reduced) < loglik - AS_LIKELY:
-            break
-        theta, rank = reduced, len(sizes) - drop
-    if rank < len(sizes):
-        rough = "the data do not tell these effects apart, and their draws are rough"
-        notes.append(patient_effects.singular(design.effects, rank, rough))
-    return theta, notes
+    own, said = without_directions(
+        lambda reduced: likelihood.value(np.append(reduced, groups)), own, factor @ factor.T, float(residual_sd), loglik, design
+    )  # fmt: skip
+    return np.append(own, groups), [*notes, *said]
 
 
 def _result(

@@ -301,25 +301,32 @@ def _by_own_likelihood(sums: Moments, spread: float, reml: bool, share: float = 
 
     The search starts at patient and residual sds of this share of the outcome's and of the rest.
     """
+    q = sums.ZZ.shape[1]
+    start = pack(np.eye(q) * (share * spread) ** 2, (1 - share) * spread)
+    theta, converged = highest(_objective(sums, reml), start, q, sums.rows)
+    factor, residual_sd = unpack(theta, q)
+    return _attempt(OWN, factor @ factor.T, float(residual_sd), converged, sums, reml)
+
+
+def highest(
+    loglik: Callable[[Floats], float], start: Floats, effects: int, rows: float
+) -> tuple[Floats, bool]:
+    """Climb by BFGS from a start (the entries of Λ, the log residual sd, and what else there is): where it ended, and whether at a top."""
     from scipy.optimize import minimize
 
-    q = sums.ZZ.shape[1]
+    residual = effects * (effects + 1) // 2
 
     def deviance(theta: Floats) -> float:
-        if abs(theta[-1]) > 20:  # a residual sd beyond any EDSS: a line search that went astray
+        if abs(theta[residual]) > 20:  # a residual sd beyond any EDSS: a line search that went astray
             return 1e9
-        factor, residual_sd = unpack(theta, q)
         try:
-            return -profile(sums, factor, float(residual_sd), reml=reml).loglik / sums.rows
+            return -loglik(theta) / rows
         except np.linalg.LinAlgError:  # next to no residual variance: the digits of X'V⁻¹X have cancelled
             return 1e9
 
-    start = pack(np.eye(q) * (share * spread) ** 2, (1 - share) * spread)
     found = minimize(deviance, start, method="BFGS", options={"gtol": 1e-6, "maxiter": 1000})
-    factor, residual_sd = unpack(found.x, q)
     # BFGS ends with "precision loss" where finite differences end; the gradient tells whether that was the top.
-    converged = bool(found.success or np.abs(found.jac).max() < 1e-4)
-    return _attempt(OWN, factor @ factor.T, float(residual_sd), converged, sums, reml)
+    return found.x, bool(found.success or np.abs(found.jac).max() < 1e-4)
 
 
 def _attempt(
@@ -367,15 +374,29 @@ def _comparison(attempts: Sequence[Attempt]) -> list[str]:
 
 
 def _start(best: Attempt, sums: Moments, design: Design, reml: bool) -> tuple[Floats, list[str]]:
-    """Give up directions of the patients' covariance without which the data are as likely, and say so."""
+    """Where to climb from: the best attempt, without directions of the patients' covariance that it does not need."""
     assert best.covariance is not None
-    loglik, theta = _objective(sums, reml), pack(best.covariance, best.residual_sd)
-    size, directions = np.linalg.eigh(best.covariance)
+    theta = pack(best.covariance, best.residual_sd)
+    return without_directions(
+        _objective(sums, reml), theta, best.covariance, best.residual_sd, best.loglik, design
+    )
+
+
+def without_directions(
+    loglik: Callable[[Floats], float],
+    theta: Floats,
+    covariance: Floats,
+    residual_sd: float,
+    top: float,
+    design: Design,
+) -> tuple[Floats, list[str]]:
+    """Give up directions of the patients' covariance without which the data are as likely as at θ, and say so."""
+    size, directions = np.linalg.eigh(covariance)
     rank = len(size)
     for drop in range(1, len(size) + 1):
         kept = np.where(np.arange(len(size)) < drop, 0.0, size)
-        reduced = pack(directions * kept @ directions.T, best.residual_sd)
-        if loglik(reduced) < best.loglik - AS_LIKELY:
+        reduced = pack(directions * kept @ directions.T, residual_sd)
+        if loglik(reduced) < top - AS_LIKELY:
             break
         theta, rank = reduced, len(size) - drop
     if rank == len(size):
