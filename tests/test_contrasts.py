@@ -694,7 +694,8 @@ def test_an_effect_without_a_product_is_the_same_at_every_value_by_assumption(ad
     assert made.name.endswith("4 minus 1.5")
 
 
-def test_arms_of_other_years_are_said():
+@pytest.mark.parametrize("column", ["start", "start_year"])
+def test_arms_of_other_years_are_said(column):
     n = 30
     dates = pd.to_datetime(["2008-03-01", "2018-03-01"])[np.arange(2 * n) % 2]
     visits = pd.DataFrame(
@@ -705,7 +706,11 @@ def test_arms_of_other_years_are_said():
         }
     )
     people = pd.DataFrame(
-        {"patient": np.arange(2 * n), "arm": np.array(["old", "new"])[np.arange(2 * n) % 2], "start": dates}
+        {
+            "patient": np.arange(2 * n),
+            "arm": np.array(["old", "new"])[np.arange(2 * n) % 2],
+            column: dates if column == "start" else dates.year,
+        }
     )
     fit = tj.maximise(
         models.GaussianMixed("edss ~ arm * years + (1 | patient)"), tj.read_cohort(visits, patients=people)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -72,7 +73,7 @@ class CalendarOverlap:
         return str(self)
 
 
-def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
+def calendar_overlap(cohort: Cohort, arms: Sequence[str] | None = None) -> CalendarOverlap:
     """Compare the calendar years in which the arms started treatment.
 
     overlap_ab = Σ_year min(share_a(year), share_b(year)). Calendar time is a common cause of treatment choice (drugs are licensed and go out
@@ -83,6 +84,8 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
     ----------
     cohort
         With dates in the column `start` of its patients, or years as numbers in `start_year`.
+    arms
+        Which to compare; None for all.
 
     Returns
     -------
@@ -111,8 +114,9 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
             f"the patients of '{cohort.name}' have no dates of treatment start: give the column 'start' of patients as dates, or 'start_year' "
             "as numbers."
         )
+    arms = cohort.arms if arms is None else arms
     rows = []
-    for name in cohort.arms:
+    for name in arms:
         mine = year[arm == name].dropna()
         if mine.empty:
             raise ValueError(f"no patient of {name} has a date or year of treatment start.")
@@ -123,8 +127,8 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
                 "median": median, "upper": upper, "last": last,
             }
         )  # fmt: skip
-    whole = np.floor(year[year.notna()]).astype(int)
-    counts = pd.crosstab(whole, arm[year.notna()])[list(cohort.arms)]
+    known = year.notna() & arm.isin(arms)
+    counts = pd.crosstab(np.floor(year[known]).astype(int), arm[known])[list(arms)]
     counts.index.name, counts.columns.name = "year", "arm"
     shares = counts / counts.sum()
     pairs = [
@@ -132,7 +136,7 @@ def calendar_overlap(cohort: Cohort) -> CalendarOverlap:
             "arm": a, "other": b, "overlap": float(np.minimum(shares[a], shares[b]).sum()),
             "alone": int(counts.loc[counts[b] == 0, a].sum()), "other_alone": int(counts.loc[counts[a] == 0, b].sum()),
         }
-        for a, b in combinations(cohort.arms, 2)
+        for a, b in combinations(arms, 2)
     ]  # fmt: skip
     return CalendarOverlap(
         arms=pd.DataFrame(rows).set_index("arm"), pairs=pd.DataFrame(pairs, columns=["arm", "other", "overlap", "alone", "other_alone"]),

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from trajectories.caveats import Doubt
 from trajectories.comparison.augmented import Corrections
 from trajectories.comparison.bootstrap import Bootstrap
 from trajectories.comparison.calendar_time import calendar_overlap
 from trajectories.comparison.following import cut_caveat
+from trajectories.comparison.histories import start_years
+from trajectories.endpoints.persons import with_several_episodes
 from trajectories.estimands.comparing import DESCRIPTIVE
 from trajectories.estimands.over_time import BASELINE
 from trajectories.estimands.population import Fitted
@@ -178,31 +179,28 @@ def _few(design: Design, level: str, reference: str, weights: Weights | None) ->
 
 def _episodes(fit: object, cluster: str | None) -> list[str]:
     """Say that index episodes of one person are taken as independent, unless persons are drawn together."""
-    people = fit.cohort.patients if isinstance(fit, PointFit) else pd.DataFrame()
-    if "person" not in people or cluster == "person":
+    if not isinstance(fit, PointFit) or cluster == "person":
         return []
-    several = int((people["person"].value_counts() > 1).sum())
+    several, persons = with_several_episodes(fit.cohort.patients)
     if not several:
         return []
     return [
         Doubt(
-            f"{several} of {people['person'].nunique()} persons have several index episodes, which are taken as independent: "
+            f"{several} of {persons} persons have several index episodes, which are taken as independent: "
             "bootstrap=tj.Bootstrap(cluster='person') draws them together"
         )
     ]
 
 
 def _apart(fit: object, level: str, reference: str) -> list[str]:
-    """Say that two arms hardly overlap in calendar time, where the cohort has dates of start for both."""
-    people = fit.cohort.patients if isinstance(fit, PointFit) else pd.DataFrame()
-    if "start" not in people or not pd.api.types.is_datetime64_any_dtype(people["start"]):
+    """Say that two arms hardly overlap in calendar time, where the years of start of both are known."""
+    if not isinstance(fit, PointFit):
         return []
-    dated = people.loc[people["start"].notna(), "arm"].astype(str)
-    if not {level, reference} <= set(dated):
+    people, arms = fit.cohort.patients, [arm for arm in fit.cohort.arms if arm in (level, reference)]
+    year = start_years(people)
+    if year is None or not set(arms) <= set(people.loc[year.notna(), "arm"].astype(str)):
         return []
-    assert isinstance(fit, PointFit)
-    both = fit.cohort.only(people.loc[people["arm"].astype(str).isin([level, reference]), "patient"].tolist())
-    return [Doubt(said) for said in calendar_overlap(both).warnings]
+    return [Doubt(said) for said in calendar_overlap(fit.cohort, arms).warnings]
 
 
 def baseline_fixed(model: object, design: Design, level: str, reference: str) -> bool:
